@@ -1,0 +1,1 @@
+"""How leads come in: HTTP posts and files of leads."""

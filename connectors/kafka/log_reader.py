@@ -1,0 +1,92 @@
+"""Reading a stretch of a topic, from one offset to another, outside any consumer group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from connectors.kafka import clients
+from schemas.record import KafkaRecord
+
+TIMEOUT_SECONDS = 30.0
+
+
+def partitions_of(consumer: Consumer, topic: str) -> list[int]:
+    """The partitions of a topic; none when it does not exist."""
+    metadata = consumer.list_topics(topic, timeout=TIMEOUT_SECONDS).topics.get(topic)
+    return [] if metadata is None or metadata.error is not None else sorted(metadata.partitions)
+
+
+def offsets_at(consumer: Consumer, topic: str, partition: int, moment: datetime) -> int:
+    """The first offset whose record is not older than a moment; the end offset when there is none."""
+    asked = TopicPartition(topic, partition, round(moment.timestamp() * 1000))
+    (found,) = consumer.offsets_for_times([asked], timeout=TIMEOUT_SECONDS)
+    if found.offset >= 0:
+        return int(found.offset)
+    return watermarks(consumer, asked)[1]
+
+
+def watermarks(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """A partition's first offset and its end offset.
+
+    Raises:
+        KafkaException: the broker does not answer.
+    """
+    found = consumer.get_watermark_offsets(place, timeout=TIMEOUT_SECONDS)
+    if not found:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001  # its public name
+    return int(found[0]), int(found[1])
+
+
+def read_range(
+    bootstrap: str, topic: str, partition: int, first: int | None = None, end: int | None = None
+) -> Iterator[list[Message]]:
+    """Batches of the committed records with ``first <= offset < end``; by default all that is there now.
+
+    Raises:
+        KafkaException: the broker does not answer, or the range is no longer in the log.
+    """
+    consumer = clients.reader(bootstrap)
+    try:
+        asked = TopicPartition(topic, partition)
+        low, high = watermarks(consumer, asked)
+        position = max(low, first or 0)
+        stop = high if end is None else min(end, high)
+        if position >= stop:
+            return
+        consumer.assign([TopicPartition(topic, partition, position)])
+        while position < stop:
+            batch = []
+            for message in consumer.consume(10_000, timeout=0.5):
+                error = message.error()
+                if error is None:
+                    offset = message.offset() or 0
+                    position = offset + 1
+                    if offset < stop:
+                        batch.append(message)
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public name
+                    position = stop
+                else:
+                    raise KafkaException(error)
+            if batch:
+                yield batch
+    finally:
+        consumer.close()
+
+
+def as_record(message: Message) -> KafkaRecord:
+    """A librdkafka message as a plain record."""
+    pairs = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+    headers = tuple((name, value) for name, value in pairs if value is not None)
+    return KafkaRecord(
+        message.topic() or "",
+        message.partition() or 0,
+        message.offset() or 0,
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        headers,
+    )

@@ -1,0 +1,77 @@
+"""A producer whose flush means what it says: every record acknowledged, or an error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaError
+
+from connectors.kafka import clients
+
+FLUSH_SECONDS: Final = 1.0
+
+
+class DeliveryFailedError(Exception):
+    """A record was not acknowledged. Nothing after it may be taken as done."""
+
+
+class AckedProducer:
+    """librdkafka's producer with an asyncio barrier. Errors are kept and raised by the next :meth:`flush`."""
+
+    def __init__(self, bootstrap: str, *, delivery_timeout_seconds: float = 120.0, **config: Any) -> None:
+        self._error: KafkaError | None = None
+        self._producer = clients.producer(
+            bootstrap,
+            **{
+                "message.timeout.ms": int(delivery_timeout_seconds * 1000),
+                # Acknowledged records need no callback into Python: flush() counts them, failures come here.
+                "delivery.report.only.error": True,
+                "on_delivery": self._failed,
+                **config,
+            },
+        )
+
+    def _failed(self, error: KafkaError | None, _message: object) -> None:
+        self._error = self._error or error
+
+    def produce(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int = -1,
+    ) -> None:
+        """Queue a record; -1 leaves the partition to the key. Waits while the queue is full.
+
+        Raises:
+            DeliveryFailedError: the record can never be sent, for instance because it is too large.
+        """
+        while True:
+            try:
+                self._producer.produce(topic, value=value, key=key, headers=list(headers) or None, partition=partition)
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+            except Exception as error:
+                raise DeliveryFailedError(f"{topic}: {error}") from error
+
+    def flush_now(self) -> None:
+        """Block until every queued record is acknowledged.
+
+        Raises:
+            DeliveryFailedError: one is not, and will not be.
+        """
+        while self._producer.flush(FLUSH_SECONDS):
+            self._raise()
+        self._raise()
+
+    async def flush(self) -> None:
+        """:meth:`flush_now` without blocking the event loop."""
+        await asyncio.get_running_loop().run_in_executor(None, self.flush_now)
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise DeliveryFailedError(str(self._error))

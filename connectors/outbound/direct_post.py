@@ -1,0 +1,125 @@
+"""Direct post: the full lead as JSON over HTTP, under an Idempotency-Key.
+
+Answers, by the contract with a buyer:
+
+- 2xx with ``{"status": "accepted" | "rejected" | "duplicate", "reference", "reason"}`` is the buyer's word;
+- 408, 425, 429 and 5xx are passing: the post is repeated under the same key, after ``Retry-After`` where it is given;
+- any other status is an error of one side's set-up: not repeated, the lead goes on to the next candidate;
+- no answer after the request went out (a time-out, a cut connection), or an answer that makes no sense, leaves open
+  whether the buyer has the lead: repeated where the buyer honours the key, and unknown if that does not settle it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from uuid import UUID
+
+import aiohttp
+
+from connectors.outbound.contract import Answer
+from schemas.config import DirectPost
+from schemas.events import Lead, Outcome
+from schemas.reasons import Reason
+
+ANSWER_LIMIT_BYTES: Final = 65_536
+FIRST_PAUSE_SECONDS: Final = 0.1
+LONGEST_PAUSE_SECONDS: Final = 5.0
+PASSING: Final = frozenset({408, 425, 429})
+UNTOUCHED: Final = frozenset({429, 503})
+"""Answers that say the buyer did nothing with the request."""
+
+WORDS: Final = {
+    "accepted": (Outcome.ACCEPTED, None),
+    "rejected": (Outcome.REJECTED, Reason.BUYER_REJECTED),
+    "duplicate": (Outcome.DUPLICATE, Reason.BUYER_DUPLICATE),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """One request: the buyer's word in ``answer``, or why another request is worth it."""
+
+    answer: Answer
+    settled: bool
+    open_outcome: bool = False
+    pause_seconds: float | None = None
+
+
+def lead_body(lead_id: UUID, vertical: str, lead: Lead) -> dict[str, Any]:
+    """The JSON document a buyer gets; a lead's extra fields never replace the typed ones."""
+    return {**lead.extra, **lead.model_dump(exclude={"extra"}), "lead_id": str(lead_id), "vertical": vertical}
+
+
+async def post(session: aiohttp.ClientSession, delivery: DirectPost, key: UUID, body: dict[str, Any]) -> Answer:
+    """Post a lead until its outcome is settled or the campaign's retry time is over."""
+    started = time.monotonic()
+    posts = 0
+    open_outcome = False
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        posts += 1
+        tried = await _post_once(session, delivery, key, body)
+        elapsed = time.monotonic() - started
+        open_outcome = open_outcome or tried.open_outcome
+        answer = replace(tried.answer, posts=posts, latency_ms=round(elapsed * 1000, 3))
+        if tried.settled:
+            return answer
+        wait = tried.pause_seconds if tried.pause_seconds is not None else pause * random.uniform(0.5, 1.0)  # noqa: S311
+        repeatable = delivery.idempotent or not open_outcome
+        if not repeatable or elapsed + wait > delivery.retry_seconds:
+            return replace(answer, outcome=Outcome.UNKNOWN if open_outcome else Outcome.ERROR)
+        await asyncio.sleep(wait)
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+async def _post_once(session: aiohttp.ClientSession, delivery: DirectPost, key: UUID, body: dict[str, Any]) -> _Try:
+    try:
+        async with session.post(
+            delivery.url,
+            json=body,
+            headers={"Idempotency-Key": str(key)},
+            timeout=aiohttp.ClientTimeout(total=delivery.timeout_seconds),
+            allow_redirects=False,
+        ) as response:
+            content = await _read(response)
+            return _judge(response.status, response.headers.get("Retry-After"), content, delivery)
+    except aiohttp.ClientConnectorError:
+        return _Try(Answer(Outcome.ERROR, Reason.BUYER_UNREACHABLE), settled=False)
+    except (aiohttp.ClientError, TimeoutError):
+        return _Try(Answer(Outcome.ERROR, Reason.OUTCOME_UNKNOWN), settled=False, open_outcome=True)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    content = b""
+    async for chunk in response.content.iter_chunked(8192):
+        content += chunk
+        if len(content) > ANSWER_LIMIT_BYTES:
+            break
+    return content
+
+
+def _judge(status: int, retry_after: str | None, content: bytes, delivery: DirectPost) -> _Try:
+    if 200 <= status < 300:
+        return _word(status, content)
+    if status in PASSING or status >= 500:
+        pause = min(float(retry_after), 60.0) if retry_after and retry_after.isdecimal() else None
+        maybe_taken = not delivery.idempotent and status not in UNTOUCHED
+        answer = Answer(Outcome.ERROR, Reason.BUYER_ERROR, http_status=status)
+        return _Try(answer, settled=False, open_outcome=maybe_taken, pause_seconds=pause)
+    return _Try(Answer(Outcome.ERROR, Reason.BUYER_ERROR, http_status=status), settled=True)
+
+
+def _word(status: int, content: bytes) -> _Try:
+    try:
+        document = json.loads(content)
+        outcome, reason = WORDS[document["status"]]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        answer = Answer(Outcome.UNKNOWN, Reason.BUYER_ANSWER_INVALID, http_status=status)
+        return _Try(answer, settled=False, open_outcome=True)
+    reference = document.get("reference")
+    return _Try(Answer(outcome, reason, str(reference)[:200] if reference is not None else None, status), settled=True)

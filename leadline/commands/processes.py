@@ -1,0 +1,109 @@
+"""The long-running processes: a stage's worker, the sink, the intake. ``leadline up`` runs them all."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from leadline import environment, logs
+
+StageName = Literal["validation", "dedup", "routing", "delivery"]
+
+
+def worker(stage: StageName, /) -> None:
+    """Run a worker of one stage until a signal.
+
+    Start as many as you like: they share the partitions, and one takes over from another.
+
+    Parameters
+    ----------
+    stage:
+        validation, dedup, routing or delivery.
+    """
+    from schemas.codec import warm_up
+    from streams.delivery.wiring import Poster
+    from streams.engine.worker import Engine, WorkerConfig
+    from streams.stage import Context
+    from streams.topology import STAGES
+
+    settings = environment.settings()
+    logs.configure(settings, process=f"worker-{stage}")
+    configuration, secret = environment.configuration_of(settings), environment.secret_of(settings)
+    version = metadata.version("leadline")
+    warm_up()
+    engine = Engine(
+        STAGES[stage],
+        WorkerConfig(
+            bootstrap=environment.kafka_of(settings),
+            group=f"leadline-{stage}",
+            data=settings.home / "faust" / stage,
+            partitions=settings.partitions,
+            log_level=settings.log_level,
+        ),
+        context=lambda: Context(datetime.now(UTC), configuration, secret, version),
+        make_performer=Poster if stage == "delivery" else None,
+        on_ready=lambda: environment.say_ready(settings),
+    )
+    engine.run()
+
+
+def sink() -> None:
+    """Run a sink of every topic into ClickHouse until a signal. Several share the partitions."""
+    from warehouse.client import connect
+    from warehouse.sink import Sink, SinkConfig
+
+    settings = environment.settings()
+    logs.configure(settings, process="sink")
+    client = connect(environment.clickhouse_of(settings))
+    config = SinkConfig(bootstrap=environment.kafka_of(settings), database=settings.clickhouse_database)
+    running = Sink(config, client, on_ready=lambda: environment.say_ready(settings))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: running.stop())
+    running.run()
+
+
+def intake(*, host: str = "127.0.0.1", port: Annotated[int | None, Parameter(name=["--port", "-p"])] = None) -> None:
+    """Run the HTTP intake until a signal: POST /leads, acknowledged once Kafka has stored the lead.
+
+    Parameters
+    ----------
+    host:
+        Address to listen on. The intake has no authentication yet, so keep it on loopback.
+    port:
+        Port to listen on; LEADLINE_INTAKE_PORT by default.
+    """
+    import uvicorn
+
+    from connectors.inbound.intake import BrokerUnavailableError, LeadMessage, create_app
+    from connectors.kafka.producer import AckedProducer, DeliveryFailedError
+    from schemas.topics import LEADS
+
+    settings = environment.settings()
+    logs.configure(settings, process="intake")
+    bootstrap = environment.kafka_of(settings)
+
+    async def publish(messages: Sequence[LeadMessage]) -> None:
+        # A producer of its own: one request's failure must not be another's. It is cheap next to an HTTP request.
+        try:
+            for message in messages:
+                producer.produce(LEADS.name, message.lead_id.encode(), message.value)
+            await producer.flush()
+        except DeliveryFailedError as error:
+            raise BrokerUnavailableError(5.0) from error
+
+    producer = AckedProducer(bootstrap, delivery_timeout_seconds=10.0)
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+            await super().startup(sockets)  # type: ignore[arg-type]
+            environment.say_ready(settings)
+
+    app = create_app(publish)
+    Server(
+        uvicorn.Config(app, host=host, port=port or settings.intake_port, log_level="warning", access_log=False)
+    ).run()

@@ -1,0 +1,79 @@
+"""The ``leadline`` command: every subcommand, and what happens when one fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import metadata
+from typing import Final
+
+import cyclopts
+from confluent_kafka import KafkaException
+from pydantic import ValidationError
+from rich.console import Console
+
+from connectors.config_file import ConfigurationError
+from connectors.inbound.lead_file import LeadFileError
+from connectors.secret_file import SecretError
+from leadline.errors import CommandError
+from leadline.stack.errors import StackError
+from warehouse.client import WarehouseError
+
+EXIT_ERROR: Final = 1
+EXIT_CONFIG: Final = 78
+
+app = cyclopts.App(
+    name="leadline",
+    version=metadata.version("leadline"),
+    help="""Route leads: Kafka in, buyers out, every decision explained in ClickHouse.
+
+    Start with `leadline up`, then `leadline send FILE`, then `leadline journey LEAD_ID`; `leadline demo` does all of it
+    with a thousand generated leads. Settings are environment variables, LEADLINE_KAFKA_BOOTSTRAP and
+    LEADLINE_CLICKHOUSE_URL above all: with one of them set, that part of the local stack is not started.
+    """,
+)
+topics = cyclopts.App(name="topics", help="The topics of the catalogue, as they are on the cluster.")
+
+app.command("leadline.commands.up:up")
+app.command("leadline.commands.up:down")
+app.command("leadline.commands.status:status")
+app.command("leadline.commands.demo:demo")
+app.command("leadline.commands.send:send")
+app.command("leadline.commands.send:generate")
+app.command("leadline.commands.journey:journey")
+app.command("leadline.commands.replay:replay")
+app.command(topics)
+topics.command("leadline.commands.topics:diff", name="diff")
+topics.command("leadline.commands.topics:apply", name="apply")
+app.command("leadline.commands.processes:worker")
+app.command("leadline.commands.processes:sink")
+app.command("leadline.commands.processes:intake")
+
+
+def main() -> None:
+    """Run the command; exit code 0 when done, 1 on an error, 78 when the settings or the configuration are at fault."""
+    errors = Console(stderr=True)
+    try:
+        app()
+    except (CommandError, StackError) as error:
+        errors.print(f"[red]{error.message}[/red]", highlight=False)
+        if error.hint:
+            errors.print(error.hint, highlight=False)
+        sys.exit(EXIT_ERROR)
+    except (ConfigurationError, SecretError) as error:
+        errors.print(str(error), style="red", highlight=False, markup=False)
+        sys.exit(EXIT_CONFIG)
+    except ValidationError as error:
+        faults = [f"LEADLINE_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
+        errors.print("\n".join(faults), style="red", highlight=False, markup=False)
+        sys.exit(EXIT_CONFIG)
+    except (WarehouseError, LeadFileError) as error:
+        errors.print(str(error), style="red", highlight=False, markup=False)
+        sys.exit(EXIT_ERROR)
+    except KafkaException as error:
+        errors.print(f"Kafka: {error.args[0]}", style="red", highlight=False, markup=False)
+        errors.print("Is it running? `leadline status` shows the local one.", highlight=False)
+        sys.exit(EXIT_ERROR)
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_ERROR)

@@ -1,0 +1,145 @@
+"""The composition: which processes a local stack has, where they listen and what each is told."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from leadline.stack.artifacts import OnProgress
+from leadline.stack.errors import StackError
+from leadline.stack.files import local_file
+from leadline.stack.kafka import Kafka
+from leadline.stack.ports import HOST, PortLeases
+from leadline.stack.supervisor import Service
+from schemas.settings import Settings
+
+WORKERS = ("validation", "dedup", "routing", "delivery")
+FOUNDATIONS = ("kafka", "warehouse", "sandbox-buyer")
+SERVICES = (*FOUNDATIONS, *WORKERS, "sink", "intake")
+
+_PREFIX = "LEADLINE_"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the parts listen; None for a part that is neither started nor configured."""
+
+    home: Path
+    kafka_bootstrap: str | None = None
+    clickhouse_url: str | None = None
+    sandbox_url: str | None = None
+    intake_url: str | None = None
+    pids: Mapping[str, int] = field(default_factory=dict)
+
+
+Prepare = Callable[[Endpoints], Awaitable[None]]
+"""Makes topics and tables: runs once the foundations are ready, before anything uses them."""
+
+
+@dataclass(frozen=True, slots=True)
+class StackPlan:
+    """What to run. `foundations` have to be ready before the caller's preparations, `services` run after them."""
+
+    endpoints: Endpoints
+    foundations: tuple[Service, ...]
+    services: tuple[Service, ...]
+
+
+def plan(
+    settings: Settings,
+    ports: PortLeases,
+    *,
+    only: set[str] | None = None,
+    python: str = sys.executable,
+    on_progress: OnProgress | None = None,
+) -> StackPlan:
+    """Decide ports and commands; starts nothing.
+
+    Args:
+        only: Names from `SERVICES` to run; all of them by default. Parts that are configured elsewhere never run here.
+
+    Raises:
+        StackError: A name in `only` is unknown, a data file is missing, or no port is free.
+    """
+    wanted = set(SERVICES) if only is None else only
+    if unknown := wanted - set(SERVICES):
+        raise StackError(f"No such service: {', '.join(sorted(unknown))}.", f"Choose from: {', '.join(SERVICES)}.")
+    home = settings.home.resolve()
+    kafka_bootstrap, clickhouse_url, sandbox_url, intake_url = (
+        settings.kafka_bootstrap,
+        settings.clickhouse_url,
+        settings.sandbox_url,
+        None,
+    )
+    services: dict[str, Service] = {}
+
+    if kafka_bootstrap is None and "kafka" in wanted:
+        kafka = Kafka(home, ports.lease(settings.kafka_port), ports.lease(settings.kafka_port + 1))
+        kafka_bootstrap = kafka.bootstrap
+        services["kafka"] = Service(
+            "kafka",
+            kafka.command(),
+            ready=kafka.ready,
+            install=lambda: kafka.install(on_progress),
+            cwd=kafka.folder,
+            start_timeout_seconds=60,
+            stop_timeout_seconds=15,
+        )
+    if clickhouse_url is None and "warehouse" in wanted:
+        port = ports.lease(settings.clickhouse_port)
+        clickhouse_url = f"http://{HOST}:{port}"
+        command = [python, "-m", "warehouse.embedded", "--path", str(home / "warehouse"), "--port", str(port)]
+        services["warehouse"] = Service("warehouse", command, start_timeout_seconds=60, stop_timeout_seconds=15)
+    if sandbox_url is None and "sandbox-buyer" in wanted:
+        port = ports.lease(settings.sandbox_port)
+        sandbox_url = f"http://{HOST}:{port}"
+        config = settings.sandbox_config or local_file("sandbox.yaml")
+        journal = home / "sandbox" / "received.jsonl"
+        command = [python, "-m", "connectors.sandbox", "--config", str(config.resolve())]
+        command += ["--journal", str(journal), "--port", str(port)]
+        services["sandbox-buyer"] = Service("sandbox-buyer", command)
+
+    foundations = tuple(services)
+    for name in WORKERS:
+        services[name] = Service(name, [python, "-m", "leadline", "worker", name], after=foundations)
+    services["sink"] = Service("sink", [python, "-m", "leadline", "sink"], after=foundations)
+    if "intake" in wanted:
+        port = ports.lease(settings.intake_port)
+        intake_url = f"http://{HOST}:{port}"
+        command = [python, "-m", "leadline", "intake", "--port", str(port)]
+        services["intake"] = Service("intake", command, after=foundations)
+
+    endpoints = Endpoints(home, kafka_bootstrap, clickhouse_url, sandbox_url, intake_url)
+    env = _environment(settings, endpoints)
+    chosen = [_with_env(service, env) for name, service in services.items() if name in wanted]
+    return StackPlan(
+        endpoints,
+        tuple(s for s in chosen if s.name in foundations),
+        tuple(s for s in chosen if s.name not in foundations),
+    )
+
+
+def _with_env(service: Service, env: Mapping[str, str]) -> Service:
+    return replace(service, env=env)
+
+
+def _environment(settings: Settings, endpoints: Endpoints) -> dict[str, str]:
+    """The same settings for every child, whether they came from this process's environment or from its caller."""
+    env: dict[str, str] = {}
+    for name in settings.model_fields_set - {"ready_file"}:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        elif isinstance(value, Path):
+            value = value.resolve()
+        if value is not None:
+            env[_PREFIX + name.upper()] = str(value)
+    env[f"{_PREFIX}HOME"] = str(endpoints.home)
+    for name in ("kafka_bootstrap", "clickhouse_url", "sandbox_url"):
+        if (url := getattr(endpoints, name)) is not None:
+            env[_PREFIX + name.upper()] = url
+    return env

@@ -1,0 +1,57 @@
+"""Who is who: lead ids, event ids and the person's pseudonym, all deterministic."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from enum import StrEnum
+from typing import Final
+from uuid import UUID, uuid5
+
+LEADS_NAMESPACE: Final = UUID("b2e61f6c-7b60-5d0a-9b0f-3c1e5d5f0c11")
+
+
+class Step(StrEnum):
+    """The step of a lead's life that an event reports; the ``stage`` column of the warehouse."""
+
+    RECEIVED = "received"
+    VALIDATION = "validation"
+    DEDUP = "dedup"
+    ROUTING = "routing"
+    OFFER = "offer"
+    ATTEMPT = "attempt"
+    DELIVERY = "delivery"
+    FEEDBACK = "feedback"
+    DEAD = "dead"
+
+
+def lead_id_at(topic: str, partition: int, offset: int) -> UUID:
+    """The id of a raw lead whose producer gave none: its place in the log, so that every reader agrees on it."""
+    return uuid5(LEADS_NAMESPACE, f"{topic}:{partition}:{offset}")
+
+
+def event_id(lead_id: UUID, step: Step, run: int = 0, attempt: int = 0) -> UUID:
+    """The id of one event: the same input gives the same id, so a redelivered event is recognised as itself."""
+    return uuid5(lead_id, f"{step}:{run}:{attempt}")
+
+
+def idempotency_key(lead_id: UUID, campaign: str) -> UUID:
+    """What a buyer sees to recognise a repeated post. It has no run: a replay is the same post."""
+    return uuid5(lead_id, f"post:{campaign}")
+
+
+def person(secret: bytes, *, phone: str | None, email: str | None) -> str:
+    """The pseudonym of a lead's primary identity: keyed HMAC-SHA256 of the phone, else the email, 32 hex digits.
+
+    A plain hash of a phone number is reversed by trying all of them, hence the key.
+
+    Raises:
+        ValueError: neither is given.
+    """
+    if phone:
+        identity = f"phone:{phone}"
+    elif email:
+        identity = f"email:{email}"
+    else:
+        raise ValueError("a person needs a phone or an email")
+    return hmac.new(secret, identity.encode(), hashlib.sha256).hexdigest()[:32]

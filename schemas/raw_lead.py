@@ -1,0 +1,55 @@
+"""A raw lead's identity, on which every reader of ``leads`` agrees: validation, the warehouse and a replay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from schemas import headers
+from schemas.codec import UndecodableError, decode_raw_lead
+from schemas.identity import lead_id_at
+from schemas.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class RawArrival:
+    """A raw lead with its id: the header's (a replay or the intake), the producer's, or its place in the log."""
+
+    fields: dict[str, str]
+    lead_id: UUID
+    lead_id_valid: bool
+    run: int
+    received_at: datetime
+    traceparent: str | None
+
+
+def arrival_of(record: Record) -> RawArrival:
+    """The raw lead in a record of ``leads``.
+
+    Raises:
+        UndecodableError: neither JSON nor Avro.
+    """
+    fields = decode_raw_lead(record.value).fields
+    lead_id, valid = headers.lead_id_of(record.headers), True
+    if lead_id is None and (text := fields.get("lead_id", "").strip()):
+        try:
+            lead_id = UUID(text)
+        except ValueError:
+            valid = False
+    return RawArrival(
+        fields=fields,
+        lead_id=lead_id or lead_id_at(record.topic, record.partition, record.offset),
+        lead_id_valid=valid,
+        run=headers.run_of(record.headers),
+        received_at=headers.received_at_of(record.headers, record.timestamp),
+        traceparent=headers.read(record.headers, headers.TRACEPARENT),
+    )
+
+
+def lead_id_of(record: Record) -> UUID:
+    """The lead's id, of undecodable bytes too."""
+    try:
+        return arrival_of(record).lead_id
+    except UndecodableError:
+        return headers.lead_id_of(record.headers) or lead_id_at(record.topic, record.partition, record.offset)

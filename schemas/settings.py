@@ -1,0 +1,41 @@
+"""Every setting of Leadline, read from the environment (``LEADLINE_*``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What a process needs to know before it starts.
+
+    Kafka and ClickHouse elsewhere are one setting each: with ``kafka_bootstrap`` or ``clickhouse_url``
+    set, the local part is not started. Ports are first choices: a taken one makes the local stack pick another.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="LEADLINE_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path(".leadline"), description="Folder of everything the local stack writes.")
+    kafka_bootstrap: str | None = Field(default=None, description="host:port[,host:port…] of a Kafka cluster.")
+    clickhouse_url: str | None = Field(
+        default=None, description="http(s)://[user:password@]host:port of a ClickHouse HTTP interface."
+    )
+    clickhouse_database: str = Field(default="leadline", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    config: Path | None = Field(default=None, description="Verticals, buyers and campaigns (YAML).")
+    sandbox_config: Path | None = Field(default=None, description="Behaviour of the sandbox buyers (YAML).")
+    sandbox_url: str | None = Field(default=None, description="Where the sandbox buyer listens.")
+
+    kafka_port: int = Field(default=9092, ge=1, le=65535)
+    clickhouse_port: int = Field(default=8123, ge=1, le=65535)
+    intake_port: int = Field(default=8080, ge=1, le=65535)
+    sandbox_port: int = Field(default=8090, ge=1, le=65535)
+
+    partitions: int = Field(default=4, ge=1, le=1024, description="Partitions of every person-keyed topic.")
+    replication_factor: int = Field(default=1, ge=1, le=7)
+    pseudonym_key: SecretStr | None = Field(
+        default=None, description="Secret of the person HMAC, at least 16 bytes. Kept in the home folder when unset."
+    )
+    log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
+    ready_file: Path | None = Field(default=None, description="Written by a process once it does its work.")

@@ -1,0 +1,121 @@
+"""The topic catalogue: every topic of the pipeline, its key, size, retention and meaning.
+
+Partition counts of the person-keyed topics are equal, so that everything about one person meets in one partition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+DAY_MS: Final = 86_400_000
+
+
+class Key(StrEnum):
+    """What a topic's records are keyed by."""
+
+    ANY = "any"
+    PERSON = "person"
+    LEAD = "lead_id"
+    BUYER = "buyer"
+    CAMPAIGN = "campaign"
+    ENTITY = "entity"
+    ORIGINAL = "original"
+
+
+class Cleanup(StrEnum):
+    """Kafka's ``cleanup.policy``."""
+
+    DELETE = "delete"
+    COMPACT = "compact"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic. ``single`` topics have one partition, the others as many as the setting says."""
+
+    name: str
+    key: Key
+    meaning: str
+    retention_days: int | None = 30
+    cleanup: Cleanup = Cleanup.DELETE
+    single: bool = False
+    personal_data: bool = False
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The topic's Kafka configuration, in Kafka's own words."""
+        retention_ms = -1 if self.retention_days is None else self.retention_days * DAY_MS
+        config = {"cleanup.policy": self.cleanup.value, "retention.ms": str(retention_ms)}
+        if self.cleanup is Cleanup.COMPACT:
+            config |= {"segment.ms": str(3_600_000), "min.cleanable.dirty.ratio": "0.1"}
+        return config
+
+
+LEADS = TopicSpec("leads", Key.ANY, "a raw lead: JSON, or Avro in Confluent wire format", personal_data=True)
+VALIDATED = TopicSpec("leads.validated", Key.PERSON, "a normalised lead", personal_data=True)
+REJECTED = TopicSpec("leads.rejected", Key.LEAD, "every reason a lead failed, raw kept", personal_data=True)
+UNIQUE = TopicSpec("leads.unique", Key.PERSON, "the first lead of its fingerprint in its window", personal_data=True)
+DUPLICATE = TopicSpec("leads.duplicate", Key.PERSON, "whose duplicate a lead is, and by which rule")
+ROUTED = TopicSpec("leads.routed", Key.PERSON, "the routing decision with its trace")
+UNROUTED = TopicSpec("leads.unrouted", Key.PERSON, "why no campaign qualifies")
+OFFERS = TopicSpec("offers", Key.BUYER, "one lead offered to one campaign, with its routing slip", personal_data=True)
+DELIVERIES = TopicSpec("deliveries", Key.PERSON, "each attempt at a delivery: outcome, price, timings")
+DELIVERED = TopicSpec("leads.delivered", Key.PERSON, "a sold lead: to whom, for how much")
+UNDELIVERED = TopicSpec("leads.undelivered", Key.PERSON, "a lead that every candidate declined")
+FEEDBACK = TopicSpec("feedback", Key.PERSON, "what a buyer says later: return, disposition, conversion")
+CAPACITY = TopicSpec(
+    "capacity",
+    Key.CAMPAIGN,
+    "what a campaign can still take: a hint for routing, never the authority",
+    retention_days=None,
+    cleanup=Cleanup.COMPACT,
+    single=True,
+)
+CONFIG = TopicSpec(
+    "config",
+    Key.ENTITY,
+    "verticals, buyers and campaigns by release",
+    retention_days=None,
+    cleanup=Cleanup.COMPACT,
+    single=True,
+)
+DEAD_LETTERS = TopicSpec(
+    "dead-letters",
+    Key.ORIGINAL,
+    "undecodable or poison records, with origin headers",
+    retention_days=90,
+    single=True,
+    personal_data=True,
+)
+
+CATALOGUE: Final[tuple[TopicSpec, ...]] = (
+    LEADS,
+    VALIDATED,
+    REJECTED,
+    UNIQUE,
+    DUPLICATE,
+    ROUTED,
+    UNROUTED,
+    OFFERS,
+    DELIVERIES,
+    DELIVERED,
+    UNDELIVERED,
+    FEEDBACK,
+    CAPACITY,
+    CONFIG,
+    DEAD_LETTERS,
+)
+BY_NAME: Final[dict[str, TopicSpec]] = {spec.name: spec for spec in CATALOGUE}
+
+
+def changelog(stage: str, table: str) -> TopicSpec:
+    """The changelog of a stage's table: compacted, partitioned like the stage's input."""
+    return TopicSpec(
+        f"leadline-{stage}-{table}-changelog",
+        Key.ORIGINAL,
+        f"changelog of {stage}'s table {table}",
+        retention_days=None,
+        cleanup=Cleanup.COMPACT,
+    )

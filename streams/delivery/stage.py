@@ -1,0 +1,219 @@
+"""Delivery: ``offers`` in; ``deliveries`` and ``leads.delivered``, the next offer, or ``leads.undelivered`` out.
+
+Keyed by buyer, so one writer owns a buyer's ledger. The reservation is durable before the post, the outcome after it.
+An offer whose outcome the ledger knows is answered from the ledger: a repeated offer is never a second post. A
+reservation without an outcome is what a crash leaves; it is posted again under the same idempotency key where the
+campaign says its buyer honours the key, else its outcome is unknown and the lead is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from connectors.outbound.contract import Answer
+from schemas import topics
+from schemas.config import Campaign
+from schemas.events import (
+    Candidate,
+    Capacity,
+    Decline,
+    Delivery,
+    Lead,
+    LeadDelivered,
+    LeadUndelivered,
+    Offer,
+)
+from schemas.identity import Step, event_id, idempotency_key
+from schemas.reasons import Reason
+from schemas.record import Record
+from streams.delivery.ledger import LEDGER, TAKEN, Entry, Status, day_of, entry_key, has_room, recount, taken, write
+from streams.stage import Context, EffectStage, Output, Plan, decode_event, emit, envelope
+from streams.tables import Tables
+
+FINAL: Final = frozenset({Status.ACCEPTED, Status.REJECTED, Status.DUPLICATE})
+"""Outcomes by the buyer's own word: it has the lead, so not even a replay posts it there again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """The effect: one lead to one campaign. ``offers`` are all that asked for it in this slice, usually one."""
+
+    key: UUID
+    lead_id: UUID
+    vertical: str
+    lead: Lead
+    campaign: Campaign
+    offers: tuple[Offer, ...]
+
+
+class DeliveryStage(EffectStage[Offer, Post, Answer]):
+    """Posts offers within caps, and passes a declined lead to the next candidate of its slip."""
+
+    name = "delivery"
+    reads = (topics.OFFERS,)
+    writes = (topics.DELIVERIES, topics.DELIVERED, topics.UNDELIVERED, topics.OFFERS, topics.CAPACITY)
+    tables = (LEDGER, TAKEN)
+
+    def decode(self, record: Record) -> Offer:
+        return decode_event(record, Offer)
+
+    def rebuild(self, tables: Tables) -> None:
+        recount(tables)
+
+    def plan(self, arrivals: Sequence[Offer], tables: Tables, context: Context) -> Plan[Post]:
+        plan: Plan[Post] = Plan()
+        posts: dict[str, Post] = {}
+        for offer in arrivals:
+            candidate = offer.candidates[offer.cursor]
+            key = entry_key(offer.lead_id, candidate.campaign)
+            if (post := posts.get(key)) is not None:
+                posts[key] = _with_offer(post, offer)
+                continue
+            decided = self._decide(offer, candidate, key, tables, context)
+            if isinstance(decided, Post):
+                posts[key] = decided
+            else:
+                plan.outputs.extend(_outputs(offer, candidate, decided, context))
+        plan.effects.extend(posts.values())
+        return plan
+
+    def _decide(self, offer: Offer, candidate: Candidate, key: str, tables: Tables, context: Context) -> Entry | Post:
+        """What the ledger already knows, or a post whose reservation is now in the ledger."""
+        campaign = context.configuration.campaign_by_id.get(candidate.campaign)
+        entry = tables[LEDGER].get(key)
+        if entry is not None and _answers(entry, offer):
+            return entry
+        crashed = entry is not None and entry.status in (Status.RESERVED, Status.UNKNOWN)
+        if campaign is None:
+            reason = Reason.OUTCOME_UNKNOWN if crashed else Reason.CAMPAIGN_UNKNOWN
+            status = Status.UNKNOWN if crashed else Status.SKIPPED
+            return _settled(tables, key, offer, candidate.campaign, status, reason, entry.day if entry else "", context)
+        day = day_of(campaign, context.now)
+        if crashed and entry is not None:
+            day = entry.day
+            if not campaign.delivery.idempotent:
+                return _settled(tables, key, offer, campaign.id, Status.UNKNOWN, Reason.OUTCOME_UNKNOWN, day, context)
+        elif not has_room(tables, campaign, day):
+            return _settled(tables, key, offer, campaign.id, Status.SKIPPED, Reason.CAP_DAILY, day, context)
+        reserved = Entry(campaign=campaign.id, day=day, status=Status.RESERVED, run=offer.run, at=context.now)
+        write(tables, key, reserved)
+        return Post(
+            key=idempotency_key(offer.lead_id, campaign.id),
+            lead_id=offer.lead_id,
+            vertical=offer.vertical,
+            lead=offer.lead,
+            campaign=campaign,
+            offers=(offer,),
+        )
+
+    def settle(self, results: Sequence[tuple[Post, Answer]], tables: Tables, context: Context) -> list[Output]:
+        outputs: list[Output] = []
+        capped: dict[str, Campaign] = {}
+        for post, answer in results:
+            key = entry_key(post.lead_id, post.campaign.id)
+            reserved = tables[LEDGER].get(key)
+            assert reserved is not None  # noqa: S101  # plan wrote it, and only this partition's lane writes
+            entry = reserved.model_copy(
+                update={
+                    "status": Status(answer.outcome.value),
+                    "at": context.now,
+                    "reason": answer.reason,
+                    "reference": answer.reference,
+                    "http_status": answer.http_status,
+                    "posts": answer.posts,
+                    "latency_ms": answer.latency_ms,
+                }
+            )
+            write(tables, key, entry)
+            for offer in post.offers:
+                outputs += _outputs(offer, offer.candidates[offer.cursor], entry, context)
+            if post.campaign.daily_cap is not None:
+                capped[post.campaign.id] = post.campaign
+        return outputs + [_capacity(campaign, tables, context) for campaign in capped.values()]
+
+
+def _answers(entry: Entry, offer: Offer) -> bool:
+    """Whether an entry is the answer to an offer, so that nothing is decided anew."""
+    if entry.status is Status.RESERVED:
+        return False
+    return entry.status in FINAL or entry.run >= offer.run
+
+
+def _with_offer(post: Post, offer: Offer) -> Post:
+    return Post(post.key, post.lead_id, post.vertical, post.lead, post.campaign, (*post.offers, offer))
+
+
+def _settled(
+    tables: Tables, key: str, offer: Offer, campaign: str, status: Status, reason: Reason, day: str, context: Context
+) -> Entry:
+    # A skip is stored like any outcome: were it decided again after a crash, the lead could be sold twice.
+    entry = Entry(campaign=campaign, day=day, status=status, run=offer.run, at=context.now, reason=reason)
+    write(tables, key, entry)
+    return entry
+
+
+def _outputs(offer: Offer, candidate: Candidate, entry: Entry, context: Context) -> list[Output]:
+    """The attempt, and what follows from it: sold, held, the next candidate, or nobody left."""
+    common = envelope(offer, Step.ATTEMPT, context, attempt=offer.cursor)
+    common |= {"person": offer.person, "occurred_at": entry.at}
+    accepted = entry.status is Status.ACCEPTED
+    attempt = Delivery(
+        **common,
+        campaign=candidate.campaign,
+        buyer=candidate.buyer,
+        outcome=entry.status,
+        reason=entry.reason,
+        price=candidate.price if accepted else None,
+        reference=entry.reference,
+        http_status=entry.http_status,
+        posts=entry.posts,
+        latency_ms=entry.latency_ms,
+    )
+    outputs = [emit(attempt, offer.person)]
+    end = {**common, "event_id": event_id(offer.lead_id, Step.DELIVERY, offer.run), "attempt": 0}
+    if accepted:
+        sold = LeadDelivered(
+            **end,
+            campaign=candidate.campaign,
+            buyer=candidate.buyer,
+            price=candidate.price,
+            reference=entry.reference,
+        )
+        return [*outputs, emit(sold, offer.person)]
+    declines = [
+        *offer.declines,
+        Decline(campaign=candidate.campaign, buyer=candidate.buyer, reason=entry.reason or entry.status),
+    ]
+    if entry.status is Status.UNKNOWN:
+        held = LeadUndelivered(**end, reason=Reason.OUTCOME_UNKNOWN, declines=declines)
+        return [*outputs, emit(held, offer.person)]
+    following = offer.cursor + 1
+    if following < len(offer.candidates):
+        passed_on = offer.model_copy(
+            update={
+                "event_id": event_id(offer.lead_id, Step.OFFER, offer.run, following),
+                "attempt": following,
+                "cursor": following,
+                "declines": declines,
+                "occurred_at": entry.at,
+            }
+        )
+        return [*outputs, emit(passed_on, offer.candidates[following].buyer)]
+    unsold = LeadUndelivered(**end, reason=Reason.ALL_DECLINED, declines=declines)
+    return [*outputs, emit(unsold, offer.person)]
+
+
+def _capacity(campaign: Campaign, tables: Tables, context: Context) -> Output:
+    assert campaign.daily_cap is not None  # noqa: S101  # only capped campaigns are reported
+    day = day_of(campaign, context.now)
+    value = Capacity(
+        campaign=campaign.id,
+        day=day,
+        cap=campaign.daily_cap,
+        taken=taken(tables, campaign.id, day),
+        occurred_at=context.now,
+    )
+    return Output(topics.CAPACITY.name, campaign.id.encode(), value)

@@ -1,0 +1,103 @@
+"""Running a slice through a stage, the part that both runners share and that no broker is needed for.
+
+Whatever a record does, it ends in outputs or in a dead letter: undecodable bytes at once, and a record that makes the
+stage raise once bisecting the slice has found it. The rest of the slice is not touched by either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import structlog
+
+from schemas import headers
+from schemas.codec import UndecodableError, encode
+from schemas.headers import DeadLetter
+from schemas.identity import lead_id_at
+from schemas.reasons import Reason
+from schemas.record import Record
+from schemas.topics import DEAD_LETTERS
+from streams.stage import Arrival, Context, EffectStage, Output, Plan, Stage
+from streams.tables import Tables
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+Item = tuple[Record, Any]
+
+
+def run_slice(stage: Stage[Any], records: Sequence[Record], tables: Tables, context: Context) -> Plan[Any]:
+    """Decode and process a slice. Changes are left in the overlay of ``tables``.
+
+    Pure stages give a plan without effects.
+    """
+    outputs: list[Output] = []
+    items: list[Item] = []
+    for record in records:
+        try:
+            items.append((record, stage.decode(record)))
+        except UndecodableError as error:
+            outputs.append(_dead(stage, record, None, error.reason, error.detail, context))
+    work: Callable[[Sequence[Any]], Plan[Any]]
+    if isinstance(stage, EffectStage):
+        work = lambda arrivals: stage.plan(arrivals, tables, context)  # noqa: E731
+    else:
+        work = lambda arrivals: Plan(stage.process(arrivals, tables, context))  # noqa: E731
+    plan = _isolate(stage, items, work, tables, context)
+    return Plan(outputs + plan.outputs, plan.effects)
+
+
+def _isolate(
+    stage: Stage[Any],
+    items: Sequence[Item],
+    work: Callable[[Sequence[Any]], Plan[Any]],
+    tables: Tables,
+    context: Context,
+) -> Plan[Any]:
+    if not items:
+        return Plan()
+    savepoint = tables.savepoint()
+    try:
+        return work([arrival for _, arrival in items])
+    except Exception as error:
+        tables.rollback(savepoint)
+        if len(items) == 1:
+            record, arrival = items[0]
+            kind = type(error).__name__  # the message may quote the lead; the type does not
+            log.error("poison record", stage=stage.name, topic=record.topic, offset=record.offset, error=kind)
+            return Plan([_dead(stage, record, arrival, Reason.STAGE_FAILED, kind, context)])
+    middle = len(items) // 2
+    first = _isolate(stage, items[:middle], work, tables, context)
+    second = _isolate(stage, items[middle:], work, tables, context)
+    return Plan(first.outputs + second.outputs, first.effects + second.effects)
+
+
+def _dead(
+    stage: Stage[Any], record: Record, arrival: Arrival | None, reason: Reason, detail: str, context: Context
+) -> Output:
+    if arrival is None:
+        lead_id = headers.lead_id_of(record.headers) or lead_id_at(record.topic, record.partition, record.offset)
+        received_at = headers.received_at_of(record.headers, record.timestamp)
+        run = headers.run_of(record.headers)
+    else:
+        lead_id, received_at, run = arrival.lead_id, arrival.received_at, arrival.run
+    letter = DeadLetter(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        stage=stage.name,
+        reason=reason,
+        detail=detail,
+        version=context.version,
+        lead_id=lead_id,
+        run=run,
+        received_at_ms=round(received_at.timestamp() * 1000),
+    )
+    return Output(DEAD_LETTERS.name, record.key, record.value, letter.headers())
+
+
+def value_bytes(output: Output) -> bytes | None:
+    """An output's value as it goes on the wire."""
+    value = output.value
+    return value if value is None or isinstance(value, bytes) else encode(value)

@@ -1,0 +1,122 @@
+"""Routing: ``leads.unique`` in, ``leads.routed`` with the first ``offers``, or ``leads.unrouted`` out.
+
+The decision is stored before it is emitted, under the lead, so a redelivered lead gets the very decision it had.
+Routing also reads how its leads ended: a replay decides anew only about a lead that nobody has, and that no offer is
+out for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final
+
+from schemas import topics
+from schemas.events import (
+    Candidate,
+    Evaluation,
+    Event,
+    Frozen,
+    LeadDelivered,
+    LeadRouted,
+    LeadUndelivered,
+    LeadUnique,
+    LeadUnrouted,
+    Offer,
+)
+from schemas.identity import Step, event_id
+from schemas.reasons import Reason
+from schemas.record import Record
+from streams.routing.rules import evaluate
+from streams.stage import Context, Output, Stage, decode_event, emit, envelope
+from streams.tables import Table, Tables, TableSpec
+
+
+class Status(StrEnum):
+    """Where a lead stands with routing."""
+
+    UNROUTED = "unrouted"
+    OFFERED = "offered"
+    SOLD = "sold"
+    HELD = "held"
+    UNSOLD = "unsold"
+
+
+REDECIDABLE: Final = frozenset({Status.UNROUTED, Status.UNSOLD})
+"""A replay may decide anew: nobody has the lead and nobody is being asked."""
+
+
+class Decision(Frozen):
+    """What was decided about a lead, in which run and by which release."""
+
+    status: Status
+    run: int
+    release: str
+    candidates: tuple[Candidate, ...]
+    evaluations: tuple[Evaluation, ...]
+
+
+DECISIONS: Final = TableSpec("decisions", Decision)
+TURNS: Final = TableSpec("turns", int)
+
+
+class Routing(Stage[Event]):
+    """Decides who is offered a lead, in which order, and says why."""
+
+    name = "routing"
+    reads = (topics.UNIQUE, topics.DELIVERED, topics.UNDELIVERED)
+    writes = (topics.ROUTED, topics.UNROUTED, topics.OFFERS)
+    tables = (DECISIONS, TURNS)
+
+    def decode(self, record: Record) -> Event:
+        return decode_event(record, Event)
+
+    def process(self, arrivals: Sequence[Event], tables: Tables, context: Context) -> list[Output]:
+        outputs: list[Output] = []
+        for arrival in arrivals:
+            if isinstance(arrival, LeadUnique):
+                outputs += self._route(arrival, tables, context)
+            elif isinstance(arrival, LeadDelivered):
+                _note(tables[DECISIONS], arrival, Status.SOLD)
+            elif isinstance(arrival, LeadUndelivered):
+                # An outcome nobody knows may be a sale: held, never offered to another.
+                unknown = arrival.reason == Reason.OUTCOME_UNKNOWN
+                _note(tables[DECISIONS], arrival, Status.HELD if unknown else Status.UNSOLD)
+        return outputs
+
+    def _route(self, lead: LeadUnique, tables: Tables, context: Context) -> list[Output]:
+        decisions = tables[DECISIONS]
+        decision = decisions.get(str(lead.lead_id))
+        redelivered = decision is not None and decision.run >= lead.run
+        decide = decision is None or (not redelivered and decision.status in REDECIDABLE)
+        if decide:
+            decision = self._decide(lead, tables, context)
+            decisions[str(lead.lead_id)] = decision
+        assert decision is not None  # noqa: S101  # decided just now, or before
+        common = envelope(lead, Step.ROUTING, context) | {"person": lead.person, "release": decision.release}
+        if not decision.candidates:
+            unrouted = LeadUnrouted(**common, reason=Reason.NO_CAMPAIGN, evaluations=list(decision.evaluations))
+            return [emit(unrouted, lead.person)]
+        routed = LeadRouted(**common, candidates=list(decision.candidates), evaluations=list(decision.evaluations))
+        if not decide and not redelivered:  # a replay of a lead that is sold, held or still on offer
+            return [emit(routed, lead.person)]
+        common["event_id"] = event_id(lead.lead_id, Step.OFFER, lead.run)
+        offer = Offer(**common, lead=lead.lead, candidates=list(decision.candidates), cursor=0, declines=[])
+        return [emit(routed, lead.person), emit(offer, decision.candidates[0].buyer)]
+
+    def _decide(self, lead: LeadUnique, tables: Tables, context: Context) -> Decision:
+        campaigns = context.configuration.campaigns_of.get(lead.vertical, ())
+        candidates, evaluations = evaluate(campaigns, lead.lead, tables[TURNS], lead.vertical)
+        return Decision(
+            status=Status.OFFERED if candidates else Status.UNROUTED,
+            run=lead.run,
+            release=context.configuration.release,
+            candidates=tuple(candidates),
+            evaluations=tuple(evaluations),
+        )
+
+
+def _note(decisions: Table[Decision], ended: LeadDelivered | LeadUndelivered, status: Status) -> None:
+    decision = decisions.get(str(ended.lead_id))
+    if decision is not None and ended.run >= decision.run and decision.status is not Status.SOLD:
+        decisions[str(ended.lead_id)] = decision.model_copy(update={"status": status})

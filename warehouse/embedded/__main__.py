@@ -1,0 +1,118 @@
+"""``python -m warehouse.embedded --path DIR --port N``: the process of the embedded warehouse server.
+
+Exit codes: 0 stopped by SIGTERM or SIGINT, 1 the database or the port does not open, 2 wrong arguments,
+3 another warehouse server has the folder open.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from schemas.settings import Settings
+from warehouse.embedded.door import LOOPBACK_HOSTS, Door, Limits
+from warehouse.embedded.engine import Engine, FolderInUseError
+from warehouse.embedded.errors import ClickHouseError
+
+log = logging.getLogger("warehouse.embedded")
+
+FAILED: Final = 1
+FOLDER_IN_USE: Final = 3
+
+_GRACE_SECONDS: Final = 10
+_LONGEST_URL_BYTES: Final = 1 << 20
+
+
+class _Server(uvicorn.Server):
+    """Says where it serves once it does, by the ready file."""
+
+    def __init__(self, config: uvicorn.Config, url: str, ready_file: Path | None) -> None:
+        super().__init__(config)
+        self._url = url
+        self._ready_file = ready_file
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        log.info("serving %s", self._url)
+        if self._ready_file is not None:
+            written = self._ready_file.with_name(f"{self._ready_file.name}.{os.getpid()}")
+            written.write_text(json.dumps({"url": self._url}))
+            written.replace(self._ready_file)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m warehouse.embedded", description="ClickHouse in one process.")
+    parser.add_argument("--path", type=Path, required=True, help="folder of the database, created if missing")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
+    parser.add_argument("--threads", type=int, default=Limits().threads, help="statements that run at once")
+    parser.add_argument("--max-body-bytes", type=int, default=Limits().body_bytes)
+    options = parser.parse_args(arguments)
+    if options.host not in LOOPBACK_HOSTS:
+        parser.error(
+            f"--host {options.host}: the embedded warehouse has no authentication, so it serves loopback only; "
+            "use 127.0.0.1, and a ClickHouse server (LEADLINE_CLICKHOUSE_URL) to share the warehouse"
+        )
+    settings = Settings()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # One clock for everything stored, wherever the machine is. The engine reads it while it loads.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    try:
+        engine = Engine.open(options.path)
+    except FolderInUseError:
+        print(
+            f"error: {options.path} is in use: another warehouse server runs there.\n"
+            "Stop that one, or give this one another folder with --path.",
+            file=sys.stderr,
+        )
+        return FOLDER_IN_USE
+    except (ClickHouseError, OSError) as error:
+        print(f"error: the database in {options.path} does not open: {error}", file=sys.stderr)
+        return FAILED
+    try:
+        # Bound here and not by uvicorn, whose exit code for a taken port is the one for a taken folder.
+        listener = socket.create_server(
+            (options.host, options.port), family=socket.AF_INET6 if ":" in options.host else socket.AF_INET, backlog=512
+        )
+    except OSError as error:
+        engine.close(timeout=1)
+        print(f"error: port {options.port} does not open: {error}. Choose another with --port.", file=sys.stderr)
+        return FAILED
+    limits = Limits(threads=options.threads, body_bytes=options.max_body_bytes)
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    config = uvicorn.Config(
+        Door(engine, limits).application(),
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        h11_max_incomplete_event_size=_LONGEST_URL_BYTES,
+    )
+    # uvicorn raises the signal again once it has stopped; a stop that was asked for is a success.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    _Server(config, f"http://{host}:{options.port}", settings.ready_file).run(sockets=[listener])
+    if not engine.close(timeout=1):
+        log.warning("statements still run after %d s: ending without them", _GRACE_SECONDS)
+        logging.shutdown()
+        os._exit(0)  # Their threads would keep the process alive; the folder reopens as after a kill.
+    log.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,250 @@
+"""One chDB engine on one folder, and a fresh session in it for every statement."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from warehouse.embedded.errors import BAD_ARGUMENTS, UNKNOWN_SETTING, ClickHouseError
+from warehouse.embedded.statement import Statement
+
+if TYPE_CHECKING:
+    from chdb.state.sqlitelike import Connection
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class FolderInUseError(Exception):
+    """The database folder belongs to another process; an engine's folder is one process's, readers included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one statement gave. ``blocks`` joined are the answer in ``format``; ``elapsed`` is in seconds."""
+
+    blocks: tuple[bytes, ...]
+    format: str
+    read_rows: int
+    read_bytes: int
+    written_rows: int
+    written_bytes: int
+    result_rows: int
+    elapsed: float
+
+
+class Engine:
+    """Runs statements; safe to share between threads. Never use it in a forked child: the engine hangs there."""
+
+    def __init__(self, path: Path, root: Connection, lock: int) -> None:
+        self._path = path
+        self._root = root
+        self._lock = lock
+        self._running = 0
+        self._closed = False
+        self._idle = threading.Condition()
+        self.version, self.timezone = root.query("SELECT version(), timezone()", "TSV").data().split()
+
+    @classmethod
+    def open(cls, path: Path, *, memory_share: float = 0.5, mark_cache_bytes: int = 64 << 20) -> Engine:
+        """Open the database in ``path``, creating the folder if it is missing.
+
+        The engine may use ``memory_share`` of the machine's memory (or of the container's). Raises FolderInUseError
+        when another process has the folder open, ClickHouseError when the database does not open.
+        """
+        path = path.resolve()
+        if "?" in str(path):
+            raise ClickHouseError(BAD_ARGUMENTS, f"the folder's name may not hold a question mark: {path}")
+        path.mkdir(parents=True, exist_ok=True)
+        lock = _lock(path)
+        try:
+            with _config_file(memory_share, mark_cache_bytes) as config:
+                return cls(path, _connect(f"{path}?config-file={config}"), lock)
+        except RuntimeError as error:
+            os.close(lock)
+            if _engine_holds(path):
+                raise FolderInUseError(path) from error
+            raise ClickHouseError.from_engine(str(error)) from error
+
+    def execute(
+        self,
+        statement: Statement,
+        *,
+        default_format: str = "TabSeparated",
+        settings: Mapping[str, str] | None = None,
+        parameters: Mapping[str, str] | None = None,
+        database: str | None = None,
+        readonly: bool = False,
+        streamed: bool = False,
+    ) -> Result:
+        """Run one statement in a session of its own, so that nothing of it (settings, database) outlives it.
+
+        ``parameters`` bind ``{name:Type}`` on the engine's side, ``readonly`` refuses writes and DDL (code 164) and
+        ``streamed`` gives one entry of ``blocks`` per block. An insert is durable (fsynced) when this returns.
+        Raises ClickHouseError with the engine's code.
+        """
+        with self._session() as session:
+            _prepare(session, settings or {}, database, readonly)
+            if statement.data is not None:
+                return _insert(session, statement, statement.data, parameters or {})
+            output_format = statement.format or default_format
+            if streamed:
+                return _stream(session, statement.sql, output_format, parameters or {})
+            return _query(session, statement.sql, output_format, parameters or {})
+
+    def close(self, timeout: float) -> bool:
+        """Refuse new statements, wait up to ``timeout`` seconds for running ones, close the database.
+
+        False: statements still ran, and the database stays open; ending the process is then safe, as a kill is.
+        """
+        with self._idle:
+            self._closed = True
+            if not self._idle.wait_for(lambda: self._running == 0, timeout):
+                return False
+        self._root.close()
+        os.close(self._lock)
+        return True
+
+    @contextmanager
+    def _session(self) -> Iterator[Connection]:
+        with self._idle:
+            if self._closed:
+                raise ClickHouseError(BAD_ARGUMENTS, "the warehouse server is stopping")
+            self._running += 1
+        try:
+            # A session costs a third of a millisecond while the engine is open, and isolates completely.
+            session = _connect(str(self._path))
+            try:
+                yield session
+            finally:
+                session.close()
+        except RuntimeError as error:  # ChdbError is one too
+            raise ClickHouseError.from_engine(str(error)) from error
+        finally:
+            with self._idle:
+                self._running -= 1
+                self._idle.notify_all()
+
+
+def _connect(target: str) -> Connection:
+    # Importing chdb starts half a gigabyte of engine, which reads TZ at that moment: not before it is needed.
+    from chdb.state.sqlitelike import Connection
+
+    return Connection(target)
+
+
+def _prepare(session: Connection, settings: Mapping[str, str], database: str | None, readonly: bool) -> None:
+    if database:
+        session.query(f"USE {_quote(database, '`')}")
+    # The engine's command line takes "SELEC" for an expression; a server answers with a syntax error.
+    assignments = ["implicit_select = 0"]
+    restriction = "2" if readonly else None
+    for name, value in settings.items():
+        if _NAME.fullmatch(name) is None:
+            raise ClickHouseError(UNKNOWN_SETTING, f"Unknown setting {name!r}. (UNKNOWN_SETTING)")
+        if name == "readonly":
+            restriction = value if value != "0" else restriction
+        else:
+            assignments.append(f"{name} = {_quote(value)}")
+    session.query(f"SET {', '.join(assignments)}")
+    if restriction is not None:  # Last: under readonly nothing else can be set.
+        session.query(f"SET readonly = {_quote(restriction)}")
+
+
+def _insert(session: Connection, statement: Statement, data: bytes, parameters: Mapping[str, str]) -> Result:
+    for name, value in parameters.items():
+        if _NAME.fullmatch(name) is None:
+            raise ClickHouseError(BAD_ARGUMENTS, f"{name!r} is not the name of a parameter. (BAD_ARGUMENTS)")
+        session.query(f"SET param_{name} = {_quote(value)}")
+    input_format = statement.format or "Values"
+    # The engine appends its own FORMAT clause, which must not land in a trailing comment.
+    with session.send_insert(statement.sql + b"\n", input_format) as inserter:  # type: ignore[arg-type]
+        if data:
+            inserter.append(data)
+        done = inserter.finish()
+    return Result((), input_format, 0, 0, done.rows_written, done.bytes_written, 0, done.elapsed)
+
+
+def _query(session: Connection, sql: bytes, output_format: str, parameters: Mapping[str, str]) -> Result:
+    answer = session.query(sql, output_format, params=dict(parameters))  # type: ignore[arg-type]
+    return Result(
+        blocks=(bytes(answer.bytes() or b""),),
+        format=output_format,
+        read_rows=answer.storage_rows_read(),
+        read_bytes=answer.storage_bytes_read(),
+        written_rows=answer.rows_written(),
+        written_bytes=answer.bytes_written(),
+        result_rows=answer.rows_read(),
+        elapsed=answer.elapsed(),
+    )
+
+
+def _stream(session: Connection, sql: bytes, output_format: str, parameters: Mapping[str, str]) -> Result:
+    started = time.perf_counter()
+    chunks = list(session.send_query(sql, output_format, params=dict(parameters)))  # type: ignore[arg-type]
+    return Result(
+        blocks=tuple(bytes(chunk.bytes()) for chunk in chunks if chunk.size()),
+        format=output_format,
+        read_rows=sum(chunk.storage_rows_read() for chunk in chunks),
+        read_bytes=sum(chunk.storage_bytes_read() for chunk in chunks),
+        written_rows=0,
+        written_bytes=0,
+        result_rows=sum(chunk.rows_read() for chunk in chunks),
+        elapsed=time.perf_counter() - started,
+    )
+
+
+def _quote(value: str, mark: str = "'") -> str:
+    return mark + value.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark
+
+
+@contextmanager
+def _config_file(memory_share: float, mark_cache_bytes: int) -> Iterator[str]:
+    """The engine's configuration; read once, while it opens. Its own defaults are for a machine of its own."""
+    config = f"""<clickhouse>
+  <mark_cache_size>{mark_cache_bytes}</mark_cache_size>
+  <max_server_memory_usage_to_ram_ratio>{memory_share}</max_server_memory_usage_to_ram_ratio>
+  <merge_tree>
+    <fsync_after_insert>1</fsync_after_insert>
+    <fsync_part_directory>1</fsync_part_directory>
+  </merge_tree>
+</clickhouse>
+"""
+    with tempfile.NamedTemporaryFile("w", suffix=".xml", prefix="warehouse-") as file:
+        file.write(config)
+        file.flush()
+        yield file.name
+
+
+def _lock(path: Path) -> int:
+    """Lock the folder itself, so that a second server hears of it before the engine prints its own complaints."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise FolderInUseError(path) from error
+    return descriptor
+
+
+def _engine_holds(path: Path) -> bool:
+    """Whether another program's engine (a notebook's chDB) holds its lock in the folder."""
+    try:
+        descriptor = os.open(path / "status", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,202 @@
+"""Read one SQL statement far enough to serve it: where an insert's data starts, which format it names, what to refuse.
+
+Pure. The engine parses the SQL; this only walks its tokens, so that literals, comments and quoted names never count as
+keywords. Text is bytes: an insert's data may be any bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, NamedTuple
+
+from warehouse.embedded.errors import INTO_OUTFILE_NOT_ALLOWED, NOT_IMPLEMENTED, SYNTAX_ERROR, ClickHouseError
+
+# Possessive (``++``, ``*+``): a long literal that never ends must fail at once, not after backtracking. What cannot
+# matter is skipped in one match, tuples of literals included: an IN list may hold a million of them.
+_COMMENT: Final = rb"--[^\n]*+|\#[ !][^\n]*+|/\*(?s:.*?)\*/"
+_TOKEN: Final = re.compile(
+    rb"(?P<skip>(?:"
+    + _COMMENT
+    + rb"""
+        |'(?:[^'\\]|\\(?s:.)|'')*+'
+        |\((?:[\s\d.,]|'(?:[^'\\]|\\(?s:.))*+')*+\)
+        |\$(?P<tag>\w*)\$(?s:.*?)\$(?P=tag)\$
+        |[\s,+*=<>!?|%^~@&:\x80-\xff]++
+        |\d\w*+ | -(?!-) | /(?!\*) | \.(?!\s*[A-Za-z_`"])
+        )++)
+    |(?P<name>\.\s*[A-Za-z_][\w$]*+ | (?:\.\s*)?(?:`(?:[^`\\]|\\(?s:.)|``)*+`|"(?:[^"\\]|\\(?s:.)|"")*+"))
+    |(?P<word>[A-Za-z_][\w$]*+)
+    |(?P<open>[(\[{])
+    |(?P<close>[)\]}])
+    |(?P<end>;)
+    """,
+    re.VERBOSE,
+)
+_BLANK: Final = re.compile(rb"(?:" + _COMMENT + rb"|[\s;])*+")
+_CALL: Final = re.compile(rb"\s*\(")
+_DATA_START: Final = re.compile(rb"[ \t\f]*\r?\n?")
+
+
+class _Kind(Enum):
+    WORD = "word"
+    NAME = "name"
+    OPEN = "open"
+    CLOSE = "close"
+    END = "end"
+
+
+class _Token(NamedTuple):
+    kind: _Kind
+    text: bytes
+    start: int
+    end: int
+
+    def is_word(self, *words: bytes) -> bool:
+        return self.kind is _Kind.WORD and self.text.upper() in words
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement. ``data`` is None unless it is an insert fed from the request; ``sql`` then stops before the data.
+
+    ``format`` is what the FORMAT clause names (``Values`` for VALUES): the format of that data, else of the answer.
+    """
+
+    sql: bytes
+    format: str | None = None
+    data: bytes | None = None
+
+
+def parse(query: bytes, body: bytes = b"") -> Statement:
+    """Read a statement given by URL (``query``), by body, or begun in the one and continued in the other.
+
+    Raises ClickHouseError for an empty statement, for several at once, and for what must not reach the embedded engine:
+    Kafka tables, INTO OUTFILE, FROM INFILE.
+    """
+    if not query.strip():
+        return _parse(body)
+    if not body:
+        return _parse(query)
+    head = _parse(query + b"\n")
+    if head.data is None:
+        return _parse(query + b"\n" + body)
+    return Statement(head.sql, head.format, head.data + body if head.data.strip() else body)
+
+
+def _parse(text: bytes) -> Statement:
+    if _BLANK.fullmatch(text):
+        raise ClickHouseError(SYNTAX_ERROR, "Syntax error: Empty query. (SYNTAX_ERROR)")
+    tokens = _tokens(text)
+    first = next(tokens, None)
+    if first is not None and first.is_word(b"INSERT"):
+        return _insert(text, tokens)
+    return _query(text, first, tokens)
+
+
+def _tokens(text: bytes) -> Iterator[_Token]:
+    position = 0
+    while match := _TOKEN.match(text, position):
+        group = match.lastgroup
+        if group is not None and group != "skip":
+            yield _Token(_Kind(group), match[0], match.start(), match.end())
+        position = match.end()
+
+
+def _insert(text: bytes, tokens: Iterator[_Token]) -> Statement:
+    """INSERT INTO [TABLE] [FUNCTION] target [(columns)] [SETTINGS …] VALUES … | FORMAT name … | SELECT …."""
+    depth = 0
+    selects = False
+    target_seen = False
+    previous: _Token | None = None
+    for token in tokens:
+        depth += _depth(token)
+        if not target_seen:  # The target may be called anything, "values" and "format" included.
+            target_seen = depth == 0 and not token.is_word(b"INTO", b"TABLE", b"FUNCTION")
+        elif token.is_word(b"SELECT"):
+            selects = True
+        elif selects and token.is_word(b"INPUT") and _CALL.match(text, token.end):
+            # The engine would take the statement and insert nothing, without an error.
+            raise ClickHouseError(
+                NOT_IMPLEMENTED,
+                "INSERT … SELECT … FROM input() does not work in the embedded warehouse. (NOT_IMPLEMENTED)",
+            )
+        elif token.is_word(b"INFILE") and previous is not None and previous.is_word(b"FROM"):
+            raise ClickHouseError(
+                NOT_IMPLEMENTED, "FROM INFILE reads files of the client: send the data as the body. (NOT_IMPLEMENTED)"
+            )
+        elif depth == 0 and not selects and token.is_word(b"VALUES"):
+            return _with_data(text, token.start, token.end, "Values")
+        elif (
+            depth == 0
+            and not selects
+            and previous is not None
+            and previous.is_word(b"FORMAT")
+            and token.kind is _Kind.WORD
+        ):
+            return _with_data(text, previous.start, token.end, token.text.decode())
+        elif token.kind is _Kind.END:
+            _refuse_more(text, token.end)
+        previous = token
+    return Statement(text)
+
+
+def _with_data(text: bytes, sql_end: int, clause_end: int, name: str) -> Statement:
+    start = _DATA_START.match(text, clause_end)
+    return Statement(text[:sql_end], name, text[start.end() if start else clause_end :])
+
+
+def _query(text: bytes, first: _Token | None, tokens: Iterator[_Token]) -> Statement:
+    depth = 0
+    defines = False
+    clause: list[_Token] = []  # FORMAT and what follows it, at depth 0
+    name: str | None = None
+    previous: _Token | None = None
+    for token in _chain(first, tokens):
+        depth += _depth(token)
+        defines = defines or token.is_word(b"CREATE", b"ATTACH", b"REPLACE")
+        if previous is not None and previous.is_word(b"ENGINE") and defines and _unquoted(token) == b"KAFKA":
+            raise ClickHouseError(
+                NOT_IMPLEMENTED,
+                "Kafka tables do not work in the embedded warehouse, and one would stop it from opening again: "
+                "let the sink read Kafka, or use a ClickHouse server (LEADLINE_CLICKHOUSE_URL). (NOT_IMPLEMENTED)",
+            )
+        if token.is_word(b"OUTFILE") and previous is not None and previous.is_word(b"INTO"):
+            raise ClickHouseError(
+                INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE is not allowed over HTTP. (INTO_OUTFILE_NOT_ALLOWED)"
+            )
+        if token.kind is _Kind.END:
+            _refuse_more(text, token.end)
+        if len(clause) == 2:
+            if token.kind is _Kind.END or token.is_word(b"SETTINGS"):
+                name = clause[1].text.decode()
+            clause = []
+        elif clause:
+            clause = [clause[0], token] if token.kind is _Kind.WORD else []
+        if not clause and depth == 0 and token.is_word(b"FORMAT"):
+            clause = [token]
+        previous = token
+    if len(clause) == 2:
+        name = clause[1].text.decode()
+    return Statement(text, name)
+
+
+def _chain(first: _Token | None, rest: Iterator[_Token]) -> Iterator[_Token]:
+    if first is not None:
+        yield first
+        yield from rest
+
+
+def _depth(token: _Token) -> int:
+    return (token.kind is _Kind.OPEN) - (token.kind is _Kind.CLOSE)
+
+
+def _unquoted(token: _Token) -> bytes:
+    return token.text.strip(b'`"').upper()
+
+
+def _refuse_more(text: bytes, position: int) -> None:
+    if _BLANK.fullmatch(text, position) is None:
+        raise ClickHouseError(SYNTAX_ERROR, "Syntax error: Multi-statements are not allowed. (SYNTAX_ERROR)")

@@ -1,0 +1,32 @@
+-- Every event of every lead, one row an event, free of personal data.
+-- A replayed event (a higher run) replaces the one before it under FINAL; a redelivered one collapses into itself.
+-- @stmt
+CREATE TABLE IF NOT EXISTS {database}.lead_events (
+    event_id       UUID                     COMMENT 'uuid5 of lead, stage, run and attempt',
+    lead_id        UUID                     COMMENT 'the producer''s id, else derived from the raw record''s place in the log',
+    run            UInt32                   COMMENT '0 for live traffic, else the replay''s number',
+    attempt        UInt16                   COMMENT 'the candidate''s place on the routing slip, for offers and attempts',
+    stage          LowCardinality(String)   COMMENT 'received, validation, dedup, routing, offer, attempt, delivery, feedback, dead',
+    outcome        LowCardinality(String)   COMMENT 'what came of it: validated, rejected, unique, duplicate, routed, …',
+    reason         LowCardinality(String)   COMMENT 'why, as subject.condition; the first one where there are several',
+    vertical       LowCardinality(String),
+    source         LowCardinality(String),
+    buyer          LowCardinality(String),
+    campaign       LowCardinality(String),
+    price          Decimal(12, 4)           COMMENT 'what the buyer pays; 0 where nothing was sold',
+    latency_ms     Float32                  COMMENT 'milliseconds from the raw lead''s arrival to this event',
+    received_at    DateTime64(3, 'UTC')     COMMENT 'when the raw lead arrived' CODEC(Delta, ZSTD),
+    occurred_at    DateTime64(3, 'UTC')     COMMENT 'when the stage decided' CODEC(Delta, ZSTD),
+    ingested_at    DateTime64(3, 'UTC')     DEFAULT now64(3) CODEC(Delta, ZSTD),
+    release        LowCardinality(String)   COMMENT 'content hash of the configuration that decided',
+    schema_version UInt16,
+    attributes     String                   COMMENT 'the rest of the event as JSON, free of personal data' CODEC(ZSTD(3)),
+    _topic         LowCardinality(String),
+    _partition     UInt16,
+    _offset        UInt64                   CODEC(Delta, ZSTD),
+    INDEX lead_id_bloom lead_id TYPE bloom_filter(0.01) GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree(run)
+PARTITION BY toYYYYMM(received_at)
+ORDER BY (stage, toStartOfHour(received_at), lead_id, attempt)
+SETTINGS non_replicated_deduplication_window = 10000

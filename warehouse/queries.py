@@ -1,0 +1,101 @@
+"""What the command shows from the warehouse. Counts are of distinct leads over final rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+from clickhouse_connect.driver.client import Client
+
+FUNNEL: Final = """
+SELECT
+    uniqExactIf(lead_id, stage = 'received') AS raw,
+    uniqExactIf(lead_id, outcome = 'rejected' AND stage = 'validation') AS rejected,
+    uniqExactIf(lead_id, outcome = 'duplicate' AND stage = 'dedup') AS duplicate,
+    uniqExactIf(lead_id, outcome = 'unrouted') AS unrouted,
+    uniqExactIf(lead_id, outcome = 'delivered') AS delivered,
+    uniqExactIf(lead_id, outcome = 'undelivered') AS undelivered,
+    uniqExactIf(lead_id, stage = 'dead') AS dead,
+    uniqExactIf(lead_id, outcome = 'validated') AS validated,
+    uniqExactIf(lead_id, outcome = 'unique') AS unique,
+    uniqExactIf(lead_id, outcome = 'routed') AS routed
+FROM {database}.lead_events FINAL
+"""
+
+REVENUE: Final = """
+SELECT buyer, uniqExact(lead_id) AS leads, sum(price) AS revenue, quantileExact(0.5)(latency_ms) AS median_latency_ms
+FROM {database}.lead_events FINAL
+WHERE stage = 'delivery' AND outcome = 'delivered'
+GROUP BY buyer ORDER BY revenue DESC, buyer
+"""
+
+JOURNEY: Final = """
+SELECT occurred_at, stage, outcome, reason, buyer, campaign, price, latency_ms, run, attempt, attributes
+FROM {database}.lead_events FINAL
+WHERE lead_id = {lead_id:UUID}
+ORDER BY run, occurred_at, _topic != 'leads', attempt, indexOf(
+    ['received', 'validation', 'dedup', 'routing', 'offer', 'attempt', 'delivery', 'feedback', 'dead'], stage)
+"""
+
+SOLD_LEAD: Final = """
+SELECT lead_id FROM {database}.lead_events FINAL
+WHERE stage = 'delivery' AND outcome = 'delivered'
+ORDER BY occurred_at DESC LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """Distinct leads by where they ended, and by what they passed on the way."""
+
+    raw: int
+    rejected: int
+    duplicate: int
+    unrouted: int
+    delivered: int
+    undelivered: int
+    dead: int
+    validated: int
+    unique: int
+    routed: int
+
+    @property
+    def ended(self) -> int:
+        """Leads with a final outcome; equal to ``raw`` when nothing is on its way."""
+        return self.rejected + self.duplicate + self.unrouted + self.delivered + self.undelivered + self.dead
+
+
+@dataclass(frozen=True, slots=True)
+class BuyerRevenue:
+    """What a buyer bought; ``median_latency_ms`` is from the raw lead's arrival to its sale."""
+
+    buyer: str
+    leads: int
+    revenue: Decimal
+    median_latency_ms: float
+
+
+def funnel(client: Client, database: str) -> Funnel:
+    """The funnel of all leads."""
+    (row,) = client.query(FUNNEL.replace("{database}", database)).result_rows
+    return Funnel(*(int(n) for n in row))
+
+
+def revenue_by_buyer(client: Client, database: str) -> list[BuyerRevenue]:
+    """Buyers, most revenue first."""
+    rows = client.query(REVENUE.replace("{database}", database)).result_rows
+    return [BuyerRevenue(str(b), int(n), Decimal(r), float(m)) for b, n, r, m in rows]
+
+
+def journey(client: Client, database: str, lead_id: UUID) -> list[dict[str, Any]]:
+    """A lead's events in order; empty when the warehouse does not know the lead."""
+    result = client.query(JOURNEY.replace("{database}", database), parameters={"lead_id": str(lead_id)})
+    return list(result.named_results())
+
+
+def a_sold_lead(client: Client, database: str) -> UUID | None:
+    """The lead that was sold last."""
+    rows = client.query(SOLD_LEAD.replace("{database}", database)).result_rows
+    return UUID(str(rows[0][0])) if rows else None

@@ -1,0 +1,227 @@
+"""From a record of any topic to its row of ``lead_events``. Pure, and free of personal data by construction."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+from schemas import headers, topics
+from schemas.codec import UndecodableError, decode
+from schemas.events import (
+    Delivery,
+    Event,
+    Feedback,
+    LeadDelivered,
+    LeadDuplicate,
+    LeadRejected,
+    LeadRouted,
+    LeadUndelivered,
+    LeadUnique,
+    LeadUnrouted,
+    LeadValidated,
+    Offer,
+)
+from schemas.headers import DeadLetter
+from schemas.identity import Step, event_id, lead_id_at
+from schemas.raw_lead import arrival_of
+from schemas.record import Record
+
+SCHEMA_VERSION: Final = 1
+
+COLUMNS: Final = (
+    "event_id", "lead_id", "run", "attempt", "stage", "outcome", "reason", "vertical", "source", "buyer", "campaign",
+    "price", "latency_ms", "received_at", "occurred_at", "release", "schema_version", "attributes",
+    "_topic", "_partition", "_offset",
+)  # fmt: skip
+
+Row = tuple[Any, ...]
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+
+SUNK_TOPICS: Final = tuple(spec.name for spec in topics.CATALOGUE if spec not in (topics.CONFIG, topics.CAPACITY))
+"""Every topic about leads."""
+
+Details = dict[str, Any]
+
+
+def _shown(**details: Any) -> Details:
+    return details
+
+
+DESCRIBE: Final[Mapping[type[Event], Callable[[Any], Details]]] = {
+    LeadValidated: lambda e: _shown(outcome="validated"),
+    LeadRejected: lambda e: _shown(
+        outcome="rejected", reason=e.reasons[0].reason, attributes={"reasons": [r.model_dump() for r in e.reasons]}
+    ),
+    LeadUnique: lambda e: _shown(outcome="unique"),
+    LeadDuplicate: lambda e: _shown(
+        outcome="duplicate",
+        reason=e.rule,
+        attributes={"duplicate_of": str(e.duplicate_of), "first_seen_at": e.first_seen_at.isoformat()},
+    ),
+    LeadRouted: lambda e: _shown(
+        outcome="routed",
+        buyer=e.candidates[0].buyer,
+        campaign=e.candidates[0].campaign,
+        attributes={
+            "candidates": [c.model_dump(mode="json") for c in e.candidates],
+            "evaluations": [v.model_dump() for v in e.evaluations],
+        },
+    ),
+    LeadUnrouted: lambda e: _shown(
+        outcome="unrouted", reason=e.reason, attributes={"evaluations": [v.model_dump() for v in e.evaluations]}
+    ),
+    Offer: lambda e: _shown(
+        outcome="offered", buyer=e.candidates[e.cursor].buyer, campaign=e.candidates[e.cursor].campaign
+    ),
+    Delivery: lambda e: _shown(
+        outcome=e.outcome,
+        reason=e.reason or "",
+        buyer=e.buyer,
+        campaign=e.campaign,
+        attributes={
+            "reference": e.reference,
+            "http_status": e.http_status,
+            "posts": e.posts,
+            "buyer_latency_ms": e.latency_ms,
+        },
+    ),
+    LeadDelivered: lambda e: _shown(
+        outcome="delivered", buyer=e.buyer, campaign=e.campaign, price=e.price, attributes={"reference": e.reference}
+    ),
+    LeadUndelivered: lambda e: _shown(
+        outcome="undelivered", reason=e.reason, attributes={"declines": [d.model_dump() for d in e.declines]}
+    ),
+    Feedback: lambda e: _shown(
+        outcome=e.kind, reason=e.reason or "", buyer=e.buyer, campaign=e.campaign, price=e.amount or Decimal(0)
+    ),
+}  # fmt: skip
+
+
+def row_of(record: Record) -> Row:
+    """The row of a record of :data:`SUNK_TOPICS`. A record that is no event becomes a row of stage ``dead``."""
+    if record.topic == topics.LEADS.name:
+        return _received(record)
+    try:
+        if record.topic == topics.DEAD_LETTERS.name:
+            return _dead(record, DeadLetter.from_headers(record.headers))
+        event = decode(record.topic, record.value)
+    except (UndecodableError, ValueError) as error:
+        return _unreadable(record, error)
+    assert isinstance(event, Event)  # noqa: S101  # the topics that are sunk hold events
+    return _row(
+        record,
+        event_id=event.event_id,
+        lead_id=event.lead_id,
+        run=max(event.run, headers.run_of(record.headers)),
+        attempt=event.attempt,
+        stage=event.STEP,
+        received_at=event.received_at,
+        occurred_at=event.occurred_at,
+        vertical=event.vertical,
+        source=event.source,
+        release=event.release,
+        **DESCRIBE[type(event)](event),
+    )
+
+
+def _received(record: Record) -> Row:
+    try:
+        arrival = arrival_of(record)
+        lead_id, fields = arrival.lead_id, arrival.fields
+    except UndecodableError:
+        lead_id = headers.lead_id_of(record.headers) or lead_id_at(record.topic, record.partition, record.offset)
+        fields = {}
+    run = headers.run_of(record.headers)
+    received_at = headers.received_at_of(record.headers, record.timestamp)
+    return _row(
+        record,
+        event_id=event_id(lead_id, Step.RECEIVED, run),
+        lead_id=lead_id,
+        run=run,
+        stage=Step.RECEIVED,
+        outcome="received",
+        received_at=received_at,
+        occurred_at=received_at,
+        vertical=_name(fields.get("vertical", "")),
+        source=_name(fields.get("source", "")),
+    )
+
+
+def _dead(record: Record, letter: DeadLetter) -> Row:
+    return _row(
+        record,
+        event_id=event_id(letter.lead_id, Step.DEAD, letter.run),
+        lead_id=letter.lead_id,
+        run=letter.run,
+        stage=Step.DEAD,
+        outcome="dead",
+        reason=letter.reason,
+        received_at=_moment(letter.received_at_ms),
+        occurred_at=_moment(record.timestamp),
+        attributes={
+            "stage": letter.stage,
+            "detail": letter.detail,
+            "topic": letter.topic,
+            "partition": letter.partition,
+            "offset": letter.offset,
+        },
+    )
+
+
+def _unreadable(record: Record, error: Exception) -> Row:
+    lead_id = headers.lead_id_of(record.headers) or lead_id_at(record.topic, record.partition, record.offset)
+    reason = error.reason.value if isinstance(error, UndecodableError) else "value.not_event"
+    return _row(
+        record,
+        event_id=event_id(lead_id, Step.DEAD),
+        lead_id=lead_id,
+        stage=Step.DEAD,
+        outcome="dead",
+        reason=reason,
+        received_at=headers.received_at_of(record.headers, record.timestamp),
+        occurred_at=_moment(record.timestamp),
+        attributes={"topic": record.topic, "partition": record.partition, "offset": record.offset},
+    )
+
+
+def _row(
+    record: Record,
+    *,
+    event_id: UUID,
+    lead_id: UUID,
+    stage: Step,
+    outcome: str,
+    received_at: datetime,
+    occurred_at: datetime,
+    run: int = 0,
+    attempt: int = 0,
+    reason: str = "",
+    vertical: str = "",
+    source: str = "",
+    buyer: str = "",
+    campaign: str = "",
+    price: Decimal = Decimal(0),
+    release: str = "",
+    attributes: Details | None = None,
+) -> Row:
+    latency_ms = max((occurred_at - received_at).total_seconds() * 1000, 0.0)
+    return (
+        event_id, lead_id, run, attempt, stage.value, outcome, reason, vertical, source, buyer, campaign,
+        price, latency_ms, received_at, occurred_at, release, SCHEMA_VERSION, json.dumps(attributes or {}),
+        record.topic, record.partition, record.offset,
+    )  # fmt: skip
+
+
+def _moment(milliseconds: int) -> datetime:
+    return headers.received_at_of((), milliseconds)
+
+
+def _name(text: str) -> str:
+    """What a producer typed as a vertical or source, if it looks like a name: anything else might be personal data."""
+    text = text.strip()
+    return text if NAME.fullmatch(text) else ""
