@@ -8,7 +8,7 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient
 
 from connectors.config_file import load_configuration
-from connectors.kafka import clients
+from connectors.kafka import clients, topic_admin
 from connectors.secret_file import pseudonym_key
 from leadline.errors import CommandError
 from leadline.stack.files import local_file, write_atomically
@@ -16,8 +16,6 @@ from leadline.stack.state import read_state
 from schemas.config import Configuration
 from schemas.settings import Settings
 from streams.topology import all_topics
-from warehouse.client import connect
-from warehouse.migrate import migrate
 
 
 def settings() -> Settings:
@@ -81,7 +79,9 @@ def secret_of(settings: Settings) -> bytes:
 
 def prepare(settings: Settings, kafka_bootstrap: str | None, clickhouse_url: str | None) -> None:
     """Make what the stages and the sink need: topics, tables, and the pseudonym key."""
-    from connectors.kafka import topic_admin
+    # Imported here: most commands need no ClickHouse driver, and it is slow to load.
+    from warehouse.client import connect
+    from warehouse.migrate import migrate
 
     secret_of(settings)
     if kafka_bootstrap is not None:

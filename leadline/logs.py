@@ -6,6 +6,7 @@ import logging
 import sys
 
 import structlog
+from structlog.typing import Processor
 
 from schemas.settings import Settings
 
@@ -13,7 +14,7 @@ from schemas.settings import Settings
 def configure(settings: Settings, **always: str) -> None:
     """Send structlog and the libraries' logging to standard error; ``always`` stands on every line of ours."""
     level = logging.getLevelName(settings.log_level)
-    shared = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -17,7 +17,7 @@ from connectors.inbound.lead_file import LeadFileError
 from connectors.secret_file import SecretError
 from leadline.errors import CommandError
 from leadline.stack.errors import StackError
-from warehouse.client import WarehouseError
+from warehouse.errors import WarehouseError
 
 EXIT_ERROR: Final = 1
 EXIT_CONFIG: Final = 78

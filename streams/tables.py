@@ -112,6 +112,6 @@ class Table(Generic[V]):
         for key, value in self._committed.items():
             if (self.spec, key) not in self._overlay:
                 yield value
-        for (spec, _), value in self._overlay.items():
+        for (spec, _), value in list(self._overlay.items()):  # the caller may write while it reads
             if spec == self.spec and value is not None:
                 yield value

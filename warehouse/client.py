@@ -9,9 +9,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
-
-class WarehouseError(Exception):
-    """ClickHouse did not do what was asked; the message says what it answered."""
+from warehouse.errors import WarehouseError
 
 
 def connect(url: str, *, database: str = "default", **options: Any) -> Client:

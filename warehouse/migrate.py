@@ -9,7 +9,7 @@ from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
-from warehouse.client import WarehouseError
+from warehouse.errors import WarehouseError
 
 STATEMENT: Final = "-- @stmt"
 

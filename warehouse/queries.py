@@ -35,8 +35,9 @@ JOURNEY: Final = """
 SELECT occurred_at, stage, outcome, reason, buyer, campaign, price, latency_ms, run, attempt, attributes
 FROM {database}.lead_events FINAL
 WHERE lead_id = {lead_id:UUID}
-ORDER BY run, occurred_at, _topic != 'leads', attempt, indexOf(
-    ['received', 'validation', 'dedup', 'routing', 'offer', 'attempt', 'delivery', 'feedback', 'dead'], stage)
+ORDER BY run, multiIf(
+    stage = 'received', 0, stage = 'validation', 1, stage = 'dedup', 2, stage = 'routing', 3,
+    stage = 'offer', 4 + 2 * attempt, stage = 'attempt', 5 + 2 * attempt, 1000000), occurred_at
 """
 
 SOLD_LEAD: Final = """

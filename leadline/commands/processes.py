@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Annotated, Literal
@@ -79,31 +78,21 @@ def intake(*, host: str = "127.0.0.1", port: Annotated[int | None, Parameter(nam
     """
     import uvicorn
 
-    from connectors.inbound.intake import BrokerUnavailableError, LeadMessage, create_app
-    from connectors.kafka.producer import AckedProducer, DeliveryFailedError
+    from connectors.inbound.intake import create_app
+    from connectors.kafka.publisher import LeadPublisher
     from schemas.topics import LEADS
 
     settings = environment.settings()
     logs.configure(settings, process="intake")
-    bootstrap = environment.kafka_of(settings)
-
-    async def publish(messages: Sequence[LeadMessage]) -> None:
-        # A producer of its own: one request's failure must not be another's. It is cheap next to an HTTP request.
-        try:
-            for message in messages:
-                producer.produce(LEADS.name, message.lead_id.encode(), message.value)
-            await producer.flush()
-        except DeliveryFailedError as error:
-            raise BrokerUnavailableError(5.0) from error
-
-    producer = AckedProducer(bootstrap, delivery_timeout_seconds=10.0)
+    publisher = LeadPublisher(environment.kafka_of(settings), LEADS.name)
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
             await super().startup(sockets)  # type: ignore[arg-type]
             environment.say_ready(settings)
 
-    app = create_app(publish)
+    app = create_app(publisher.publish)
     Server(
         uvicorn.Config(app, host=host, port=port or settings.intake_port, log_level="warning", access_log=False)
     ).run()
+    publisher.close()

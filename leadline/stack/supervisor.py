@@ -202,7 +202,7 @@ class Supervisor:
         except Exception as error:
             self._tell(child, State.FAILED)
             if not child.first_ready.done():
-                child.first_ready.set_exception(error)
+                child.first_ready.set_exception(_as_stack_error(child, error))
         finally:
             if not child.first_ready.done():
                 child.first_ready.cancel()
@@ -284,6 +284,14 @@ class Supervisor:
     ) -> None:
         pid = run.process.pid if run is not None else None
         self._on_event(Event(child.service.name, state, pid, exit_code, seconds))
+
+
+def _as_stack_error(child: _Child, error: Exception) -> Exception:
+    if not isinstance(error, OSError):
+        return error
+    return StackError(
+        f"{child.service.name} cannot be started: {error}.", "Mend the cause and run `leadline up` again."
+    )
 
 
 def _never_ready(child: _Child, code: int, late: bool) -> StackError:

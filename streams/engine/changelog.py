@@ -36,6 +36,7 @@ def restore(bootstrap: str, stage: Stage[Any], partition: int) -> Tables:
         for key, value in latest.items():
             if value is not None:
                 table[key] = spec.load(value)
+    tables.commit()
     stage.rebuild(tables)
     tables.commit()
     seconds = round(time.monotonic() - started, 3)

@@ -1,5 +1,6 @@
 """The local stack on real processes: Apache Kafka under the supervisor."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -13,13 +14,14 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from leadline.stack import background, lifeline
+from leadline.stack import lifeline
 from leadline.stack.background import running_stack
 from leadline.stack.errors import StackError
-from leadline.stack.local import down
+from leadline.stack.local import down, up
 from leadline.stack.ports import HOST
 from leadline.stack.state import process_started, read_state
 from leadline.stack.supervisor import State
+from schemas.settings import Settings
 
 pytestmark = [pytest.mark.stack, pytest.mark.chaos]
 
@@ -175,8 +177,58 @@ def test_one_stack_per_home_and_down_ends_it(home):
         assert down(home) is False
 
 
+def children():
+    """Living children of this process, by name."""
+    found = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [pid for pid in map(int, found) if process_started(pid) is not None]
+
+
+async def test_preparations_run_between_kafka_and_its_users(home):
+    stop, happened = asyncio.Event(), []
+
+    async def prepare(endpoints):
+        happened.append("prepare")
+        await asyncio.to_thread(create_topic, endpoints.kafka_bootstrap, "leads")
+
+    def ready(endpoints):
+        happened.append("stack ready")
+        assert read_state(home).ready
+        stop.set()
+
+    await up(
+        Settings(home=home),
+        prepare=prepare,
+        on_event=lambda event: happened.append(f"{event.service} {event.state}"),
+        stop=stop,
+        only=KAFKA,
+        on_ready=ready,
+    )
+    assert happened == ["kafka starting", "kafka ready", "prepare", "stack ready", "kafka stopped"]
+    assert read_state(home) is None
+
+
+async def test_failed_preparations_stop_everything(home):
+    async def prepare(_endpoints):
+        raise StackError("a migration was changed", "see it")
+
+    before = children()
+    with pytest.raises(StackError, match="a migration was changed"):
+        await up(Settings(home=home), prepare=prepare, on_event=lambda _event: None, stop=asyncio.Event(), only=KAFKA)
+    assert children() == before
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.5, 1.0])
+async def test_stop_at_any_moment_of_the_start(home, seconds):
+    before, stop = children(), asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, stop.set)
+    started = time.monotonic()
+    await up(Settings(home=home), prepare=None, on_event=lambda _event: None, stop=stop, only=KAFKA)
+    assert time.monotonic() - started < 30
+    assert children() == before
+
+
 def test_what_kafka_says_is_told_when_it_cannot_start(home, monkeypatch):
     monkeypatch.setenv("LEADLINE_JAVA", "/no/such/java")
     with pytest.raises(StackError, match="/no/such/java"), running_stack(home, KAFKA):
         pass
-    assert background.read_state(home) is None
+    assert read_state(home) is None

@@ -224,6 +224,12 @@ def test_answers_carry_clickhouse_headers(warehouse: Warehouse) -> None:
     assert answer.summary["elapsed_ns"] > 0
 
 
+def test_query_id_cannot_forge_headers(warehouse: Warehouse) -> None:
+    answer = warehouse.send("SELECT 1", query_id="x\r\nX-Forged: 1")
+    assert (answer.status, answer.body) == (200, b"1\n")
+    assert "x-forged" not in answer.headers
+
+
 def test_format_comes_from_statement_header_or_argument(warehouse: Warehouse) -> None:
     header = {"X-ClickHouse-Format": "CSV"}
     assert warehouse.send("SELECT 'a'").body == b"a\n"
@@ -390,6 +396,7 @@ def test_get_only_reads(warehouse: Warehouse, table: str) -> None:
     for sql in (f"INSERT INTO {table} VALUES (1, 'a')", f"DROP TABLE {table}", "CREATE DATABASE d", "SET readonly = 0"):
         assert code(sql) == "164"
         assert code(sql, readonly=0) == "164"
+        assert code(sql, readonly="00") == "164"
     assert warehouse.send(f"INSERT INTO {table} VALUES (1, 'a')", readonly=1).status == 500
     assert warehouse.value(f"SELECT count() FROM {table}") == "0"
 
@@ -522,6 +529,17 @@ def test_stops_cleanly_and_finishes_what_runs(tmp_path: Path, number: signal.Sig
         assert [answer.status for answer in answers] == [200]
     with running(tmp_path / "db", tmp_path / "ready") as server:
         assert server.value("SELECT count() FROM t") == "1"
+
+
+def test_a_stop_does_not_wait_for_ever(tmp_path: Path) -> None:
+    with running(tmp_path / "db", tmp_path / "ready", "--grace-seconds", "1") as server:
+        endless = "SELECT sum(cityHash64(number)) FROM numbers(1000000000000)"
+        threading.Thread(target=lambda: server.send(endless, max_threads=1), daemon=True).start()
+        while server.value("SELECT count() FROM system.processes WHERE query LIKE '%numbers(1000000000000)%'") < "2":
+            assert server.process.poll() is None
+        started = time.monotonic()
+        assert server.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - started < 20
 
 
 def test_a_folder_is_one_servers(warehouse: Warehouse) -> None:

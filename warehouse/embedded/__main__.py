@@ -29,7 +29,6 @@ log = logging.getLogger("warehouse.embedded")
 FAILED: Final = 1
 FOLDER_IN_USE: Final = 3
 
-_GRACE_SECONDS: Final = 10
 _LONGEST_URL_BYTES: Final = 1 << 20
 
 
@@ -58,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
     parser.add_argument("--threads", type=int, default=Limits().threads, help="statements that run at once")
     parser.add_argument("--max-body-bytes", type=int, default=Limits().body_bytes)
+    parser.add_argument("--grace-seconds", type=int, default=10, help="how long a stop waits for running statements")
     options = parser.parse_args(arguments)
     if options.host not in LOOPBACK_HOSTS:
         parser.error(
@@ -82,10 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: the database in {options.path} does not open: {error}", file=sys.stderr)
         return FAILED
     try:
-        # Bound here and not by uvicorn, whose exit code for a taken port is the one for a taken folder.
-        listener = socket.create_server(
-            (options.host, options.port), family=socket.AF_INET6 if ":" in options.host else socket.AF_INET, backlog=512
-        )
+        listener = _listen(options.host, options.port)
     except OSError as error:
         engine.close(timeout=1)
         print(f"error: port {options.port} does not open: {error}. Choose another with --port.", file=sys.stderr)
@@ -99,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
         access_log=False,
         lifespan="off",
         server_header=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_graceful_shutdown=options.grace_seconds,
         h11_max_incomplete_event_size=_LONGEST_URL_BYTES,
     )
     # uvicorn raises the signal again once it has stopped; a stop that was asked for is a success.
@@ -107,11 +104,20 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: None)
     _Server(config, f"http://{host}:{options.port}", settings.ready_file).run(sockets=[listener])
     if not engine.close(timeout=1):
-        log.warning("statements still run after %d s: ending without them", _GRACE_SECONDS)
+        log.warning("statements still run after %d s: ending without them", options.grace_seconds)
         logging.shutdown()
         os._exit(0)  # Their threads would keep the process alive; the folder reopens as after a kill.
     log.info("stopped")
     return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bound here and not by uvicorn, whose exit code for a taken port is ours for a taken folder."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=512)
+    # asyncio sets this only on sockets made for IPPROTO_TCP by name; without it every answer waits 40 ms for an ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def _prepare(session: Connection, settings: Mapping[str, str], database: str | N
         if _NAME.fullmatch(name) is None:
             raise ClickHouseError(UNKNOWN_SETTING, f"Unknown setting {name!r}. (UNKNOWN_SETTING)")
         if name == "readonly":
-            restriction = value if value != "0" else restriction
+            restriction = "2" if readonly and value != "1" else value
         else:
             assignments.append(f"{name} = {_quote(value)}")
     session.query(f"SET {', '.join(assignments)}")

@@ -1,0 +1,173 @@
+"""One exchange of ClickHouse's HTTP interface: what a request's arguments and headers mean, and the answer to it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from starlette.responses import Response
+
+from warehouse.embedded import compression, native
+from warehouse.embedded.engine import Engine, Result
+from warehouse.embedded.errors import UNKNOWN_EXCEPTION, ClickHouseError
+from warehouse.embedded.statement import Statement, parse
+
+log = logging.getLogger(__name__)
+
+DISPLAY_NAME: Final = "leadline"
+# Arguments of the URL that speak to the HTTP interface; every other one is a setting of the query.
+_RESERVED: Final = frozenset(
+    (
+        "query",
+        "database",
+        "default_format",
+        "query_id",
+        "session_id",
+        "session_timeout",
+        "session_check",
+        "close_session",
+        "user",
+        "password",
+        "quota_key",
+        "role",
+        "stacktrace",
+        "compress",
+        "decompress",
+        "buffer_size",
+        "wait_end_of_query",
+        "client_protocol_version",
+        "enable_http_compression",
+        "http_zlib_compression_level",
+        "send_progress_in_http_headers",
+        "http_headers_progress_interval_ms",
+        "http_write_exception_in_output_format",
+    )
+)
+_SMALL_BYTES: Final = 1024
+_CONTENT_TYPES: Final = (  # by how the format's name begins
+    ("JSONEachRow", "application/x-ndjson; charset=UTF-8"),
+    ("JSONCompactEachRow", "application/x-ndjson; charset=UTF-8"),
+    ("JSON", "application/json; charset=UTF-8"),
+    ("CSV", "text/csv; charset=UTF-8"),
+    ("T", "text/tab-separated-values; charset=UTF-8"),
+    ("XML", "application/xml; charset=UTF-8"),
+    ("Pretty", "text/plain; charset=UTF-8"),
+    ("Vertical", "text/plain; charset=UTF-8"),
+    ("Markdown", "text/markdown; charset=UTF-8"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request, read but not yet understood; ``headers`` have lower-case names."""
+
+    method: str
+    headers: Mapping[str, str]
+    arguments: Mapping[str, str]
+    body: bytes
+    query_id: str
+
+    def run(self, engine: Engine, body_limit: int) -> Response:
+        """Run the statement and give its answer, or its error as ClickHouse words it. Blocks: for a thread."""
+        encoding = ""
+        if _is_on(self.arguments.get("enable_http_compression")):
+            encoding = compression.choose(self.headers.get("accept-encoding", "")) or ""
+        try:
+            statement = parse(self.arguments.get("query", "").encode(), self._plain_body(body_limit))
+            revision = self._revision()
+            if revision and b"displayName()" in statement.sql:
+                hello = native.hello(revision, DISPLAY_NAME, engine.version, engine.timezone)
+                return self._answer(Result((hello,), "Native", 0, 0, 0, 0, 1, 0.0), engine.timezone, encoding)
+            return self._answer(self._execute(engine, statement, revision), engine.timezone, encoding)
+        except ClickHouseError as error:
+            log.info("query %s failed with code %d", self.query_id, error.code)
+            return failure(error, self.query_id, self.arguments, encoding)
+        except Exception as error:  # a defect of ours must still be an answer that clients understand
+            log.exception("query %s failed", self.query_id)
+            unknown = ClickHouseError(UNKNOWN_EXCEPTION, f"{type(error).__name__}: {error}. (UNKNOWN_EXCEPTION)")
+            return failure(unknown, self.query_id, self.arguments, encoding)
+
+    def _plain_body(self, limit: int) -> bytes:
+        body = compression.decode(self.body, self.headers.get("content-encoding", ""), limit)
+        return compression.decode_blocks(body, limit) if _is_on(self.arguments.get("decompress")) else body
+
+    def _revision(self) -> int:
+        value = self.arguments.get("client_protocol_version", "")
+        return int(value) if value.isdecimal() else 0
+
+    def _execute(self, engine: Engine, statement: Statement, revision: int) -> Result:
+        arguments = self.arguments
+        default_format = self.headers.get("x-clickhouse-format") or arguments.get("default_format") or "TabSeparated"
+        framed = revision > 0 and default_format == "Native" and statement.format is None
+        result = engine.execute(
+            statement,
+            default_format=default_format,
+            settings={k: v for k, v in arguments.items() if k not in _RESERVED and not k.startswith("param_")},
+            parameters={k.removeprefix("param_"): v for k, v in arguments.items() if k.startswith("param_")},
+            database=arguments.get("database") or self.headers.get("x-clickhouse-database"),
+            readonly=self.method != "POST",
+            streamed=framed,
+        )
+        return replace(result, blocks=(native.frame(result.blocks),)) if framed else result
+
+    def _answer(self, result: Result, timezone: str, encoding: str) -> Response:
+        body = b"".join(result.blocks)
+        headers = {
+            **_identity(self.query_id),
+            "Content-Type": _content_type(result.format),
+            "X-ClickHouse-Format": result.format,
+            "X-ClickHouse-Timezone": timezone,
+            "X-ClickHouse-Summary": json.dumps(
+                {
+                    "read_rows": str(result.read_rows),
+                    "read_bytes": str(result.read_bytes),
+                    "written_rows": str(result.written_rows),
+                    "written_bytes": str(result.written_bytes),
+                    "total_rows_to_read": "0",
+                    "result_rows": str(result.result_rows),
+                    "result_bytes": str(len(body)),
+                    "elapsed_ns": str(round(result.elapsed * 1e9)),
+                },
+                separators=(",", ":"),
+            ),
+        }
+        return _packed(200, body, headers, self.arguments, encoding)
+
+
+def failure(
+    error: ClickHouseError, query_id: str, arguments: Mapping[str, str] | None = None, encoding: str = ""
+) -> Response:
+    """The answer to a request that failed, packed as the request's ``arguments`` and ``encoding`` ask."""
+    headers = {
+        **_identity(query_id),
+        "Content-Type": "text/plain; charset=UTF-8",
+        "X-ClickHouse-Exception-Code": str(error.code),
+    }
+    return _packed(error.http_status, f"{error}\n".encode(), headers, arguments or {}, encoding)
+
+
+def _packed(
+    status: int, body: bytes, headers: Mapping[str, str], arguments: Mapping[str, str], encoding: str
+) -> Response:
+    packed = dict(headers)
+    if _is_on(arguments.get("compress")):
+        body = compression.encode_blocks(body)
+    if encoding and len(body) > _SMALL_BYTES:
+        body = compression.encode(body, encoding)
+        packed["Content-Encoding"] = encoding
+    return Response(body, status, packed)
+
+
+def _identity(query_id: str) -> dict[str, str]:
+    return {"X-ClickHouse-Query-Id": query_id, "X-ClickHouse-Server-Display-Name": DISPLAY_NAME}
+
+
+def _content_type(name: str) -> str:
+    return next((kind for prefix, kind in _CONTENT_TYPES if name.startswith(prefix)), "application/octet-stream")
+
+
+def _is_on(value: str | None) -> bool:
+    return value is not None and value.lower() in ("1", "true")
