@@ -23,6 +23,7 @@ from faust.types.tuples import ConsumerMessage, Message
 log = structlog.get_logger(__name__)
 
 SLICES_IN_FLIGHT: Final = 2
+FETCH_WAIT_MS: Final = 50
 RECORDS_PER_SLICE: Final = 1000
 RECORDS_WAITING: Final = 4 * RECORDS_PER_SLICE
 """A partition with this many records waiting is not fetched from: memory stays bounded when the stage is slow."""
@@ -35,7 +36,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001  # Faust offers no setting
+        # Faust has no setting for these. A broker has one fetch of ours in flight, so an idle partition's long poll would
+        # keep a busy one waiting.
+        consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
         return consumer
 
 
