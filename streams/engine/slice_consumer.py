@@ -36,8 +36,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust has no setting for these. A broker has one fetch of ours in flight, so an idle partition's long poll would
-        # keep a busy one waiting.
+        # Faust has no setting for these. A broker has one fetch of ours in flight, so an idle partition's long poll
+        # would keep a busy one waiting.
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
         return consumer
