@@ -4,7 +4,9 @@ Answers, by the contract with a buyer:
 
 - 2xx with ``{"status": "accepted" | "rejected" | "duplicate", "reference", "reason"}`` is the buyer's word;
 - 408, 425, 429 and 5xx are passing: the post is repeated under the same key, after ``Retry-After`` where it is given;
-- any other status is an error of one side's set-up: not repeated, the lead goes on to the next candidate;
+- any other status is an error of one side's set-up: not repeated, the lead goes on to the next candidate, unless an
+  earlier post left open whether the buyer has it;
+- no connection in half of a request's time: the buyer is unreachable, and the post is repeated;
 - no answer after the request went out (a time-out, a cut connection), or an answer that makes no sense, leaves open
   whether the buyer has the lead: repeated where the buyer honours the key, and unknown if that does not settle it.
 """
@@ -16,6 +18,8 @@ import json
 import random
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -29,6 +33,8 @@ from schemas.reasons import Reason
 ANSWER_LIMIT_BYTES: Final = 65_536
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
+LONGEST_RETRY_AFTER_SECONDS: Final = 60.0
+LONGEST_REFERENCE: Final = 200
 PASSING: Final = frozenset({408, 425, 429})
 UNTOUCHED: Final = frozenset({429, 503})
 """Answers that say the buyer did nothing with the request."""
@@ -47,7 +53,7 @@ class _Try:
     answer: Answer
     settled: bool
     open_outcome: bool = False
-    pause_seconds: float | None = None
+    pause_seconds: float = 0.0
 
 
 def lead_body(lead_id: UUID, vertical: str, lead: Lead) -> dict[str, Any]:
@@ -56,7 +62,10 @@ def lead_body(lead_id: UUID, vertical: str, lead: Lead) -> dict[str, Any]:
 
 
 async def post(session: aiohttp.ClientSession, delivery: DirectPost, key: UUID, body: dict[str, Any]) -> Answer:
-    """Post a lead until its outcome is settled or the campaign's retry time is over."""
+    """Post a lead until its outcome is settled or the campaign's retry time is over.
+
+    It takes ``retry_seconds`` and one request's ``timeout_seconds`` at most: no request starts after the former.
+    """
     started = time.monotonic()
     posts = 0
     open_outcome = False
@@ -67,10 +76,10 @@ async def post(session: aiohttp.ClientSession, delivery: DirectPost, key: UUID, 
         elapsed = time.monotonic() - started
         open_outcome = open_outcome or tried.open_outcome
         answer = replace(tried.answer, posts=posts, latency_ms=round(elapsed * 1000, 3))
-        if tried.settled:
+        if tried.settled and answer.outcome is not Outcome.ERROR:
             return answer
-        wait = tried.pause_seconds if tried.pause_seconds is not None else pause * random.uniform(0.5, 1.0)  # noqa: S311
-        repeatable = delivery.idempotent or not open_outcome
+        wait = max(pause * random.uniform(0.5, 1.0), tried.pause_seconds)  # noqa: S311
+        repeatable = not tried.settled and (delivery.idempotent or not open_outcome)
         if not repeatable or elapsed + wait > delivery.retry_seconds:
             return replace(answer, outcome=Outcome.UNKNOWN if open_outcome else Outcome.ERROR)
         await asyncio.sleep(wait)
@@ -83,12 +92,15 @@ async def _post_once(session: aiohttp.ClientSession, delivery: DirectPost, key: 
             delivery.url,
             json=body,
             headers={"Idempotency-Key": str(key)},
-            timeout=aiohttp.ClientTimeout(total=delivery.timeout_seconds),
+            # A host that does not answer, or a queue for a connection, is not to be taken for a buyer that has the lead.
+            timeout=aiohttp.ClientTimeout(total=delivery.timeout_seconds, connect=delivery.timeout_seconds / 2),
             allow_redirects=False,
         ) as response:
             content = await _read(response)
             return _judge(response.status, response.headers.get("Retry-After"), content, delivery)
-    except aiohttp.ClientConnectorError:
+    except aiohttp.InvalidURL:
+        return _Try(Answer(Outcome.ERROR, Reason.BUYER_UNREACHABLE), settled=True)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
         return _Try(Answer(Outcome.ERROR, Reason.BUYER_UNREACHABLE), settled=False)
     except (aiohttp.ClientError, TimeoutError):
         return _Try(Answer(Outcome.ERROR, Reason.OUTCOME_UNKNOWN), settled=False, open_outcome=True)
@@ -107,10 +119,9 @@ def _judge(status: int, retry_after: str | None, content: bytes, delivery: Direc
     if 200 <= status < 300:
         return _word(status, content)
     if status in PASSING or status >= 500:
-        pause = min(float(retry_after), 60.0) if retry_after and retry_after.isdecimal() else None
         maybe_taken = not delivery.idempotent and status not in UNTOUCHED
         answer = Answer(Outcome.ERROR, Reason.BUYER_ERROR, http_status=status)
-        return _Try(answer, settled=False, open_outcome=maybe_taken, pause_seconds=pause)
+        return _Try(answer, settled=False, open_outcome=maybe_taken, pause_seconds=_seconds_of(retry_after))
     return _Try(Answer(Outcome.ERROR, Reason.BUYER_ERROR, http_status=status), settled=True)
 
 
@@ -121,5 +132,26 @@ def _word(status: int, content: bytes) -> _Try:
     except (ValueError, KeyError, TypeError, RecursionError):
         answer = Answer(Outcome.UNKNOWN, Reason.BUYER_ANSWER_INVALID, http_status=status)
         return _Try(answer, settled=False, open_outcome=True)
-    reference = document.get("reference")
-    return _Try(Answer(outcome, reason, str(reference)[:200] if reference is not None else None, status), settled=True)
+    return _Try(Answer(outcome, reason, _reference(document.get("reference")), status), settled=True)
+
+
+def _reference(value: object) -> str | None:
+    # A lone surrogate (a JSON escape such as \ud800) is no text that an event could hold.
+    if not isinstance(value, str | int | float):
+        return None
+    return str(value)[:LONGEST_REFERENCE].encode("utf-8", "replace").decode()
+
+
+def _seconds_of(retry_after: str | None) -> float:
+    """A Retry-After header, seconds or a date, in seconds from now; 0 for none and for nonsense."""
+    if retry_after is None:
+        return 0.0
+    try:
+        if retry_after.isdecimal():
+            seconds = float(retry_after)
+        else:
+            moment = parsedate_to_datetime(retry_after)
+            seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)

@@ -20,7 +20,7 @@ from schemas.topics import LEADS
 
 
 def send(
-    file: str,
+    file: Annotated[str, Parameter(allow_leading_hyphen=True)],
     /,
     *,
     form: Literal["jsonl", "csv"] | None = None,

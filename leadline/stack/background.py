@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,22 +21,30 @@ _POLL_SECONDS = 0.05
 
 @contextmanager
 def running_stack(
-    home: Path, only: Set[str] = frozenset({"kafka", "warehouse"}), *, timeout_seconds: float = 180.0
+    home: Path,
+    only: Set[str] | None = frozenset({"kafka", "warehouse"}),
+    *,
+    environment: Mapping[str, str] | None = None,
+    timeout_seconds: float = 180.0,
 ) -> Iterator[Endpoints]:
     """Run the named services in `home` and stop them at the end. They die with this process, whatever happens to it.
 
-    Topics and tables are the caller's to make. To be used from the main thread. `Endpoints.pids` are those of the
-    start; ``read_state(home)`` has the present ones.
+    With ``only=None`` it is what ``leadline up`` runs: everything, with topics and tables; else those are the caller's
+    to make. To be used from the main thread. `Endpoints.pids` are those of the start; ``read_state(home)`` has the
+    present ones.
 
     Raises:
         StackError: The stack did not start within `timeout_seconds`; the message holds its output.
     """
     home = home.resolve()
     log = home / "logs" / "stack.log"
+    command = [sys.executable, "-m", "leadline", "up"]
+    if only is not None:
+        command = [sys.executable, "-m", "leadline.stack", "--only", ",".join(sorted(only))]
     with open_log(log) as output:
         supervisor = subprocess.Popen(
-            lifeline.wrap([sys.executable, "-m", "leadline.stack", "--only", ",".join(sorted(only))]),
-            env={**os.environ, "LEADLINE_HOME": str(home)},
+            lifeline.wrap(command),
+            env={**os.environ, **(environment or {}), "LEADLINE_HOME": str(home)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -1,0 +1,109 @@
+"""``python -m bench``: measure, print the table, keep the results in ``.leadline/bench.json``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Annotated, Final
+
+import cyclopts
+from confluent_kafka import KafkaException
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from rich.console import Console
+from rich.table import Table
+
+from bench import results
+from bench.contender import BenchmarkError
+from bench.registry import Benchmark, benchmarks
+from bench.results import Result
+from bench.session import REPOSITORY, opened
+from leadline.stack.errors import StackError
+
+RESULTS: Final = REPOSITORY / ".leadline" / "bench.json"
+KEPT_SETTINGS: Final = {"LEADLINE_JAVA"}
+
+app = cyclopts.App(name="python -m bench", help=__doc__)
+
+
+@app.default
+def main(
+    *names: str,
+    rounds: Annotated[int, Parameter(validator=Number(gte=1))] = 3,
+    records: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    list_: Annotated[bool, Parameter(name="--list", negative="")] = False,
+) -> int:
+    """Run benchmarks side by side with their peers; exit code 1 when a required ratio is missed.
+
+    Parameters
+    ----------
+    names:
+        Which ones; all by default.
+    rounds:
+        How often every contender runs, in turns; figures are medians.
+    records:
+        How many records ours does; slow contenders do their share. Each benchmark has its own default.
+    list_:
+        List the benchmarks instead.
+    """
+    console = Console()
+    known = benchmarks()
+    if list_:
+        for benchmark in known.values():
+            console.print(f"{benchmark.name:<20} {benchmark.summary}", highlight=False)
+        return 0
+    if unknown := [name for name in names if name not in known]:
+        raise BenchmarkError(f"no benchmark is named {', '.join(unknown)}; `python -m bench --list` lists them")
+    chosen = [known[name] for name in dict.fromkeys(names)] or list(known.values())
+    found: list[Result] = []
+    faults: list[str] = []
+    with opened(console, rounds, records) as session:
+        for benchmark in chosen:
+            console.print(f"[bold]{benchmark.name}[/bold]: {benchmark.summary}", highlight=False)
+            measured = results.compare(benchmark.name, benchmark.unit, benchmark.run(session))
+            results.keep(RESULTS, measured)
+            found += measured
+            faults += results.shortfalls(measured, benchmark.at_least)
+    console.print(_table(found, chosen))
+    console.print(f"kept in {os.path.relpath(RESULTS)}", style="dim", highlight=False)
+    for fault in faults:
+        console.print(fault, style="red", highlight=False)
+    return 1 if faults else 0
+
+
+def _table(found: list[Result], chosen: list[Benchmark]) -> Table:
+    """Ours beside each peer, medians and ratios; then every round."""
+    table = Table("benchmark", "unit", "ours", "peer", "peer's", "ratio", "rounds: ours / peer's", title_justify="left")
+    for column in (2, 4, 5):
+        table.columns[column].justify = "right"
+    for benchmark in chosen:
+        for result in (result for result in found if result.name == benchmark.name):
+            table.add_row(
+                result.name,
+                result.unit,
+                f"{result.value:,.0f}",
+                result.peer or "",
+                "" if result.peer_value is None else f"{result.peer_value:,.0f}",
+                "" if result.ratio is None else f"{result.ratio:.2f} ×",
+                "   ".join(" / ".join(f"{value:,.0f}" for value in run) for run in result.runs),
+            )
+        table.add_section()
+    return table
+
+
+def _stop(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)  # unwinds, and so ends every process
+
+
+if __name__ == "__main__":
+    for setting in [name for name in os.environ if name.startswith("LEADLINE_") and name not in KEPT_SETTINGS]:
+        del os.environ[setting]  # a configured cluster is no place for a benchmark
+    for terminating in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(terminating, _stop)
+    try:
+        code = app()
+    except (BenchmarkError, StackError, KafkaException) as error:
+        Console(stderr=True).print(str(error), style="red", highlight=False, markup=False)
+        code = 2
+    sys.exit(code)
