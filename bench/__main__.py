@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import results
-from bench.contender import BenchmarkError
+from bench.errors import BenchmarkError
 from bench.registry import Benchmark, benchmarks
 from bench.results import Result
 from bench.session import REPOSITORY, opened

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
+from bench.errors import BenchmarkError
 from connectors.kafka import clients
-from connectors.kafka.producer import AckedProducer
 
 TIMEOUT_SECONDS: Final = 30.0
 
@@ -29,10 +30,22 @@ class Broker:
         return clients.admin(self.bootstrap)
 
     def create(self, *topics: str) -> None:
-        """Make topics."""
+        """Make topics, and wait until each partition is led."""
         new = [NewTopic(topic, num_partitions=self.partitions, replication_factor=1) for topic in topics]
         for future in self._admin.create_topics(new, operation_timeout=TIMEOUT_SECONDS).values():
             future.result()
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while not self._led(topics):
+            if time.monotonic() > deadline:
+                raise BenchmarkError(f"Kafka has not made {', '.join(topics)} within {TIMEOUT_SECONDS:g} s")
+            time.sleep(0.05)
+
+    def _led(self, topics: Sequence[str]) -> bool:
+        try:
+            self.count(topics)
+        except (KeyError, KafkaException):  # not in the metadata yet; no leader yet
+            return False
+        return True
 
     def delete(self, topics: Sequence[str]) -> None:
         """Remove topics and give their space back."""
@@ -64,8 +77,23 @@ class Broker:
         """Make a topic and write ``records`` records of ``size`` bytes, on ``keys`` keys at random (a fixed seed)."""
         self.create(topic)
         generator = random.Random(7)
-        producer = AckedProducer(self.bootstrap)
         value = generator.randbytes(size)
-        for _ in range(records):
-            producer.produce(topic, b"key-%08d" % generator.randrange(keys), value)
-        producer.flush_now()
+        write(self.bootstrap, topic, ((b"key-%08d" % generator.randrange(keys), value) for _ in range(records)))
+
+
+def write(bootstrap: str, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> None:
+    """Write records to a topic; returns once all of them are acknowledged.
+
+    Raises:
+        BenchmarkError: some are not.
+    """
+    producer = clients.producer(bootstrap)
+    for key, value in records:
+        while True:
+            try:
+                producer.produce(topic, key=key, value=value)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    if left := producer.flush(TIMEOUT_SECONDS):
+        raise BenchmarkError(f"Kafka has not acknowledged {left:,} records of {topic} within {TIMEOUT_SECONDS:g} s")

@@ -17,6 +17,7 @@ from typing import Final
 
 from rich.progress import Progress
 
+from bench.errors import BenchmarkError
 from leadline.stack import lifeline
 from leadline.stack.service_log import open_log, tail
 
@@ -24,10 +25,6 @@ WARM_UP_SHARE: Final = 0.05
 POLL_SECONDS: Final = 0.02
 PATIENCE_SECONDS: Final = 120.0
 """How long a contender may go without any progress."""
-
-
-class BenchmarkError(Exception):
-    """A benchmark cannot be run; the message says why and what to do."""
 
 
 class Process:

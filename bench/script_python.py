@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
-from bench.contender import BenchmarkError
+from bench.errors import BenchmarkError
 from bench.session import REPOSITORY
 
 
@@ -29,7 +30,8 @@ def python_of(script: Path) -> str:
         BenchmarkError: no uv, or the environment cannot be made.
     """
     command = uv()
-    for arguments in (("sync", "--locked", "--script"), ("python", "find", "--script")):
+    same_python = ("--python", sys.executable)
+    for arguments in (("sync", "--locked", *same_python, "--script"), ("python", "find", "--script")):
         done = subprocess.run([command, *arguments, str(script)], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise BenchmarkError(f"uv cannot make the environment of {script.name}:\n{done.stderr.strip()}")

@@ -62,6 +62,7 @@ class Session:
 
     def close(self) -> None:
         """Stop what was started."""
+        vars(self).pop("broker", None)  # its client would complain about a broker that has gone
         self._resources.close()
 
 

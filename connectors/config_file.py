@@ -1,11 +1,11 @@
-"""The configuration in a YAML file. ``${NAME}`` in it stands for an environment variable."""
+"""The configuration in a YAML file. ``${NAME}`` in a value stands for an environment variable."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 from pydantic import ValidationError
@@ -29,14 +29,29 @@ def load_configuration(path: Path, environment: Mapping[str, str]) -> Configurat
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}; set LEADLINE_CONFIG to a configuration file") from None
-    missing = sorted({name for name in VARIABLE.findall(text) if name not in environment})
-    if missing:
-        raise ConfigurationError(f"{path}: set {', '.join(missing)} in the environment")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not UTF-8 at byte {error.start + 1}") from None
     try:
-        document = yaml.safe_load(VARIABLE.sub(lambda match: environment[match[1]], text))
-        return Configuration.model_validate(document)
-    except yaml.YAMLError as error:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-13-45
         raise ConfigurationError(f"{path}: not YAML: {error}") from None
+    missing: set[str] = set()
+    # Filled in after parsing: a value can neither change the structure nor show in the parser's errors.
+    document = _filled(document, environment, missing)
+    if missing:
+        raise ConfigurationError(f"{path}: set {', '.join(sorted(missing))} in the environment")
+    try:
+        return Configuration.model_validate(document)
     except ValidationError as error:
         faults = [f"  {'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}" for fault in error.errors()]
-        raise ConfigurationError("\n".join([f"{path} has {len(faults)} faults:", *faults])) from None
+        count = f"{len(faults)} faults" if len(faults) > 1 else "a fault"
+        raise ConfigurationError("\n".join([f"{path} has {count}:", *faults])) from None
+
+
+def _filled(node: Any, environment: Mapping[str, str], missing: set[str]) -> Any:
+    if isinstance(node, str):
+        missing.update(name for name in VARIABLE.findall(node) if name not in environment)
+        return VARIABLE.sub(lambda match: environment.get(match[1], ""), node)
+    if isinstance(node, dict):
+        return {key: _filled(value, environment, missing) for key, value in node.items()}
+    return [_filled(value, environment, missing) for value in node] if isinstance(node, list) else node

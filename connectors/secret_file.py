@@ -29,6 +29,8 @@ def pseudonym_key(setting: SecretStr | None, home: Path) -> bytes:
 
 
 def _kept(path: Path) -> bytes:
+    if path.exists():  # a mounted secret may be in a folder that nobody can write to
+        return path.read_bytes()
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         # Whoever creates the file writes it whole: several workers may start at once.

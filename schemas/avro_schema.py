@@ -81,7 +81,8 @@ def _type(annotation: Any, seen: set[str]) -> Any:
 
 def release(directory: Path = AVRO_DIR) -> list[str]:
     """Write the schema of every model that differs from its latest file; returns the new files' names."""
-    catalogue: dict[str, list[Any]] = json.loads(CATALOGUE.read_text()) if CATALOGUE.exists() else {}
+    listing = directory / CATALOGUE.name
+    catalogue: dict[str, list[Any]] = json.loads(listing.read_text()) if listing.exists() else {}
     written = []
     for model in MODELS:
         folder = directory / subject(model)
@@ -95,7 +96,7 @@ def release(directory: Path = AVRO_DIR) -> list[str]:
         path.write_text(json.dumps(schema, indent=2) + "\n")
         catalogue[str(len(catalogue) + 1)] = [subject(model), version]
         written.append(str(path.relative_to(directory)))
-    CATALOGUE.write_text(json.dumps(catalogue, indent=2) + "\n")
+    listing.write_text(json.dumps(catalogue, indent=2) + "\n")
     return written
 
 

@@ -118,20 +118,20 @@ def decode_raw_lead(value: bytes | None) -> RawLead:
         return message
     try:
         document = json.loads(value.decode("utf-8-sig"), parse_int=str, parse_float=str, parse_constant=str)
+        if not isinstance(document, dict):
+            raise UndecodableError(Reason.VALUE_NOT_OBJECT)
+        return RawLead(fields={_text(name): _text(field) for name, field in document.items() if field is not None})
     except UnicodeDecodeError:
         raise UndecodableError(Reason.VALUE_NOT_UTF8) from None
     except RecursionError:
         raise UndecodableError(Reason.VALUE_TOO_DEEP) from None
     except ValueError:
         raise UndecodableError(Reason.VALUE_NOT_JSON) from None
-    if not isinstance(document, dict):
-        raise UndecodableError(Reason.VALUE_NOT_OBJECT)
-    return RawLead(fields={_text(name): _text(field) for name, field in document.items() if field is not None})
 
 
 def _text(field: object) -> str:
     # A lone surrogate (a JSON escape such as \ud800) is no text that Avro or ClickHouse could hold.
-    text = field if isinstance(field, str) else json.dumps(field)
+    text = field if isinstance(field, str) else json.dumps(field, ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()
 
 

@@ -55,8 +55,8 @@ class DirectPost(Entity):
     """Delivery of the full lead as JSON over HTTP, at a known price.
 
     ``timeout_seconds`` bounds one request; no request starts later than ``retry_seconds`` after the first, so both
-    together bound the delivery. ``idempotent`` says that the buyer recognises
-    a repeated post by its Idempotency-Key; without it a post whose answer was lost is never repeated.
+    together bound the delivery. ``idempotent`` says that the buyer recognises a repeated post by its Idempotency-Key;
+    without it a post whose answer was lost is never repeated.
     """
 
     kind: Literal["direct_post"] = "direct_post"

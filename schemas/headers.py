@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -27,6 +27,10 @@ DLQ_REASON: Final = "dlq-reason"
 DLQ_DETAIL: Final = "dlq-detail"
 DLQ_ATTEMPT: Final = "dlq-attempt"
 DLQ_VERSION: Final = "dlq-component-version"
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST_MS: Final = 9_999_999_999_999
+"""The year 2286, the last that ClickHouse's DateTime64 holds whole. A producer may write any timestamp it likes."""
 
 
 def read(headers: Iterable[tuple[str, bytes | None]] | None, name: str) -> str | None:
@@ -57,10 +61,14 @@ def lead_id_of(headers: Iterable[tuple[str, bytes | None]] | None) -> UUID | Non
 
 
 def received_at_of(headers: Iterable[tuple[str, bytes | None]] | None, timestamp_ms: int) -> datetime:
-    """When the raw record first arrived: its own timestamp, or what a replay carried over. UTC, whole milliseconds."""
+    """When the raw record first arrived: its own timestamp, or what a replay carried over. UTC, whole milliseconds.
+
+    A timestamp outside 1970 to 2286 counts as the nearer end.
+    """
     text = read(headers, RECEIVED_AT)
-    milliseconds = int(text) if text is not None and text.isdecimal() and len(text) <= 14 else max(timestamp_ms, 0)
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    carried = text is not None and text.isdecimal() and len(text) <= len(str(LATEST_MS))
+    milliseconds = int(text) if carried and text is not None else min(max(timestamp_ms, 0), LATEST_MS)
+    return EPOCH + timedelta(milliseconds=milliseconds)
 
 
 @dataclass(frozen=True, slots=True)

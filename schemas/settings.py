@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path(".leadline"), description="Folder of everything the local stack writes.")
     kafka_bootstrap: str | None = Field(default=None, description="host:port[,host:port…] of a Kafka cluster.")
     clickhouse_url: str | None = Field(
-        default=None, description="http(s)://[user:password@]host:port of a ClickHouse HTTP interface."
+        default=None, repr=False, description="http(s)://[user:password@]host:port of a ClickHouse HTTP interface."
     )
     clickhouse_database: str = Field(default="leadline", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     config: Path | None = Field(default=None, description="Verticals, buyers and campaigns (YAML).")

@@ -11,6 +11,10 @@ from typing import Final
 
 DAY_MS: Final = 86_400_000
 
+RAW_LEAD_BYTES: Final = 1_048_576
+EVENT_BYTES: Final = 4 * RAW_LEAD_BYTES
+"""An event holds its raw lead at most twice, so whatever ``leads`` takes, the topics after it take too."""
+
 
 class Key(StrEnum):
     """What a topic's records are keyed by."""
@@ -47,7 +51,11 @@ class TopicSpec:
     def config(self) -> dict[str, str]:
         """The topic's Kafka configuration, in Kafka's own words."""
         retention_ms = -1 if self.retention_days is None else self.retention_days * DAY_MS
-        config = {"cleanup.policy": self.cleanup.value, "retention.ms": str(retention_ms)}
+        config = {
+            "cleanup.policy": self.cleanup.value,
+            "retention.ms": str(retention_ms),
+            "max.message.bytes": str(RAW_LEAD_BYTES if self.name == "leads" else EVENT_BYTES),
+        }
         if self.cleanup is Cleanup.COMPACT:
             config |= {"segment.ms": str(3_600_000), "min.cleanable.dirty.ratio": "0.1"}
         return config

@@ -29,7 +29,7 @@ Item = tuple[Record, Any]
 def run_slice(stage: Stage[Any], records: Sequence[Record], tables: Tables, context: Context) -> Plan[Any]:
     """Decode and process a slice. Changes are left in the overlay of ``tables``.
 
-    Pure stages give a plan without effects.
+    Pure stages give a plan without effects. Outputs are encoded: one that cannot be is its record's failure too.
     """
     outputs: list[Output] = []
     items: list[Item] = []
@@ -58,7 +58,8 @@ def _isolate(
         return Plan()
     savepoint = tables.savepoint()
     try:
-        return work([arrival for _, arrival in items])
+        plan = work([arrival for _, arrival in items])
+        return Plan(encoded(plan.outputs), plan.effects)
     except Exception as error:
         tables.rollback(savepoint)
         if len(items) == 1:
@@ -97,7 +98,11 @@ def _dead(
     return Output(DEAD_LETTERS.name, record.key, record.value, letter.headers())
 
 
-def value_bytes(output: Output) -> bytes | None:
-    """An output's value as it goes on the wire."""
-    value = output.value
-    return value if value is None or isinstance(value, bytes) else encode(value)
+def encoded(outputs: Sequence[Output]) -> list[Output]:
+    """The outputs as they go on the wire."""
+    return [
+        output
+        if output.value is None or isinstance(output.value, bytes)
+        else Output(output.topic, output.key, encode(output.value), output.headers)
+        for output in outputs
+    ]

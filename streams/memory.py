@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiokafka.partitioner import murmur2
 
 from schemas.headers import Headers
 from schemas.record import KafkaRecord
 from schemas.topics import BY_NAME
-from streams.execution import run_slice, value_bytes
+from streams.execution import encoded, run_slice
 from streams.stage import Context, EffectStage, Output, Stage
 from streams.tables import Tables
 
@@ -103,10 +103,10 @@ class MemoryRunner:
         if plan.effects:
             assert isinstance(stage, EffectStage)  # noqa: S101  # only such a stage plans effects
             results = [(effect, self.perform(effect)) for effect in plan.effects]
-            outputs = outputs + stage.settle(results, tables, self.context())
+            outputs = outputs + encoded(stage.settle(results, tables, self.context()))
             tables.commit()
         self._emit(outputs)
 
     def _emit(self, outputs: Iterable[Output]) -> None:
         for output in outputs:
-            self.log.append(output.topic, output.key, value_bytes(output), output.headers)
+            self.log.append(output.topic, output.key, cast("bytes | None", output.value), output.headers)

@@ -17,6 +17,8 @@ from clickhouse_connect.driver.exceptions import Error
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from connectors.kafka.log_reader import as_record
+from schemas.record import KafkaRecord
+from schemas.topics import LEADS
 from warehouse.rows import COLUMNS, SUNK_TOPICS, row_of
 
 log = structlog.get_logger(__name__)
@@ -75,6 +77,7 @@ class Sink:
             SinkStoppedError: ClickHouse refused a batch, or did not answer for too long.
             KafkaException: a fatal error of the consumer.
         """
+        self._prepare_inserts()
         self._consumer.subscribe(list(SUNK_TOPICS), on_assign=self._assigned, on_revoke=self._revoked)
         try:
             while not self._stopping:
@@ -82,6 +85,16 @@ class Sink:
                 self._flush()
         finally:
             self._consumer.close()
+
+    def _prepare_inserts(self) -> None:
+        # The driver loads pandas at the first row it converts, which takes seconds: now, not with the first leads. And
+        # the table is described once, not at every insert.
+        table = f"{self._config.database}.lead_events"
+        try:
+            self._inserts = self._client.create_insert_context(table, list(COLUMNS), settings={"async_insert": 0})
+        except Error as error:
+            raise SinkStoppedError(f"no table {table}: run `leadline up`, or the migrations; {error}") from error
+        self._inserts.data = [row_of(KafkaRecord(LEADS.name, 0, 0, 0, None, None))]
 
     def _assigned(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         log.info("sink assigned", partitions=len(partitions))
@@ -127,12 +140,7 @@ class Sink:
         pause = 0.1
         while True:
             try:
-                self._client.insert(
-                    f"{self._config.database}.lead_events",
-                    rows,
-                    column_names=list(COLUMNS),
-                    settings={"async_insert": 0},
-                )
+                self._client.insert(data=rows, context=self._inserts)
                 return
             except Error as error:
                 code = getattr(error, "code", None)

@@ -7,6 +7,8 @@ from typing import Any, Final
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
+from schemas.topics import EVENT_BYTES
+
 PARTITIONER: Final = "murmur2_random"
 """Kafka's own. librdkafka's default is another, and keys would land on other partitions than a Java producer's."""
 
@@ -25,6 +27,7 @@ def producer(bootstrap: str, **config: Any) -> Producer:
             "enable.idempotence": True,
             "partitioner": PARTITIONER,
             "linger.ms": 5,
+            "message.max.bytes": EVENT_BYTES,
             "queue.buffering.max.messages": 1_000_000,
             **config,
         }

@@ -92,7 +92,7 @@ async def _post_once(session: aiohttp.ClientSession, delivery: DirectPost, key: 
             delivery.url,
             json=body,
             headers={"Idempotency-Key": str(key)},
-            # A host that does not answer, or a queue for a connection, is not to be taken for a buyer that has the lead.
+            # A dead host, or a queue for a connection, is not to be taken for a buyer that has the lead.
             timeout=aiohttp.ClientTimeout(total=delivery.timeout_seconds, connect=delivery.timeout_seconds / 2),
             allow_redirects=False,
         ) as response:

@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from connectors.kafka.producer import AckedProducer
 from schemas.record import Record
 from schemas.topics import changelog
-from streams.execution import run_slice, value_bytes
+from streams.execution import encoded, run_slice
 from streams.stage import Context, EffectStage, Output, Performer, Stage
 from streams.tables import Tables
 
@@ -98,7 +98,7 @@ class Lanes:
         if plan.effects:
             assert isinstance(self.stage, EffectStage)  # noqa: S101  # only such a stage plans effects
             results = await asyncio.gather(*(self._perform(effect) for effect in plan.effects))
-            outputs = outputs + self.stage.settle(results, lane.tables, self.context())
+            outputs = outputs + encoded(self.stage.settle(results, lane.tables, self.context()))
             await self._store(lane)
         await self._emit(outputs)
 
@@ -119,6 +119,6 @@ class Lanes:
 
     async def _emit(self, outputs: Sequence[Output]) -> None:
         for output in outputs:
-            self.producer.produce(output.topic, output.key, value_bytes(output), output.headers)
+            self.producer.produce(output.topic, output.key, cast("bytes | None", output.value), output.headers)
         if outputs:
             await self.producer.flush()

@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,11 @@ from typing import Any, Final
 
 import faust
 import structlog
+from confluent_kafka import KafkaException
 from faust.types import TP
 from yarl import URL
 
-from connectors.kafka.producer import AckedProducer
+from connectors.kafka.producer import AckedProducer, DeliveryFailedError
 from streams.engine.changelog import restore
 from streams.engine.lanes import Lanes
 from streams.engine.slice_consumer import SliceConsumer, SliceTransport
@@ -41,6 +43,10 @@ class WorkerConfig:
     partitions: int
     session_timeout_seconds: float = 6.0
     log_level: str = "INFO"
+
+
+class CoPartitionError(Exception):
+    """The topics of a stage are not assigned alike: their partition counts differ."""
 
 
 class SliceSchema(faust.Schema[Any, Any]):
@@ -131,7 +137,7 @@ class Engine:
         topics = {spec.name for spec in self.stage.reads}
         per_topic = {topic: {tp.partition for tp in assigned if tp.topic == topic} for topic in topics}
         if len({frozenset(partitions) for partitions in per_topic.values()}) > 1:
-            self.fail(RuntimeError(f"the topics of {self.stage.name} are not co-partitioned: {per_topic}"))
+            self.fail(CoPartitionError(f"the topics of {self.stage.name} are not co-partitioned: {per_topic}"))
         partitions = sorted(next(iter(per_topic.values())))
         loop = asyncio.get_running_loop()
         restores = (loop.run_in_executor(None, restore, self.config.bootstrap, self.stage, p) for p in partitions)
@@ -159,7 +165,7 @@ class Engine:
 
     def fail(self, error: BaseException) -> None:
         """End the process at once. What is not acknowledged is read again by the next owner of its partition."""
-        log.error("worker stops", stage=self.stage.name, error=type(error).__name__, detail=str(error)[:500])
+        log.error("worker stops", stage=self.stage.name, error=type(error).__name__, detail=_detail(error))
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(EXIT_FAILED)
@@ -177,6 +183,15 @@ class Engine:
             blocking_timeout=None,
         )
         worker.execute_from_commandline()
+
+
+def _detail(error: BaseException) -> str:
+    """What may be logged: the message of an error of ours or Kafka's, of any other only where it was raised. A message
+    may quote the lead."""
+    if isinstance(error, KafkaException | DeliveryFailedError | CoPartitionError):
+        return str(error)[:500]
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 def _ack(event: Any) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from connectors.kafka import clients, topic_admin
 from streams.topology import all_topics
@@ -20,9 +20,18 @@ pytestmark = pytest.mark.stack
 PARTITIONS = 3
 
 
+def until(condition, seconds=30):
+    """Kafka answers that a topic was changed a moment before every broker shows it."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(0.02)
+
+
 def read(bootstrap, topic, count, **config):
-    """The first `count` values of a topic, from every partition."""
-    consumer = clients.reader(bootstrap, **{"group.id": topic, "auto.offset.reset": "earliest", **config})
+    """The next `count` values of a topic for a group, which is named like the topic."""
+    group = {"group.id": topic, "auto.offset.reset": "earliest", "isolation.level": "read_committed"}
+    consumer = Consumer({"bootstrap.servers": bootstrap, "enable.auto.commit": False, **group, **config})
     consumer.subscribe([topic])
     values, deadline = [], time.monotonic() + 60
     try:
@@ -30,6 +39,8 @@ def read(bootstrap, topic, count, **config):
             assert time.monotonic() < deadline, f"{len(values)} of {count} records came"
             if (message := consumer.poll(0.2)) is not None and message.error() is None:
                 values.append(message.value())
+        if config.get("enable.auto.commit"):
+            consumer.commit(asynchronous=False)
     finally:
         consumer.close()
     return values
@@ -112,12 +123,11 @@ def test_a_new_owner_of_a_transactional_id_fences_the_last(kafka_bootstrap, new_
 
 
 def test_topics_are_only_made_on_purpose(kafka_bootstrap, admin, unique):
-    name = unique("nobody-made")
-    producer = clients.producer(kafka_bootstrap, **{"message.timeout.ms": 1500})
-    failures = []
-    producer.produce(name, value=b"1", on_delivery=lambda error, _message: failures.append(error))
-    producer.flush(30)
-    assert failures != [None]
+    name, failures = unique("nobody-made"), []
+    producer = clients.producer(kafka_bootstrap, **{"topic.metadata.propagation.max.ms": 500})
+    producer.produce(name, value=b"1", on_delivery=lambda error, _message: failures.append(error.code()))
+    assert producer.flush(30) == 0
+    assert failures == [KafkaError.UNKNOWN_TOPIC_OR_PART]
     assert name not in admin.list_topics(timeout=30).topics
 
 
@@ -126,7 +136,7 @@ def test_the_whole_catalogue_is_applied_once(admin, catalogue):
     assert {change.spec.name for change in changes if change.create} == {spec.name for spec in catalogue}
     assert topic_admin.apply(admin, changes, PARTITIONS, 1) == changes
 
-    assert topic_admin.diff(admin, catalogue, PARTITIONS) == []
+    until(lambda: topic_admin.diff(admin, catalogue, PARTITIONS) == [])
     assert topic_admin.apply(admin, topic_admin.diff(admin, catalogue, PARTITIONS), PARTITIONS, 1) == []
     topics = admin.list_topics(timeout=30).topics
     assert {len(topics[spec.name].partitions) for spec in catalogue if spec.single} == {1}
@@ -136,16 +146,18 @@ def test_the_whole_catalogue_is_applied_once(admin, catalogue):
 def test_changed_retention_is_put_right(admin, catalogue):
     spec = catalogue[0]
     topic_admin.apply(admin, topic_admin.diff(admin, [spec], PARTITIONS), PARTITIONS, 1)
+    until(lambda: topic_admin.diff(admin, [spec], PARTITIONS) == [])
     longer = replace(spec, retention_days=365)
     (change,) = topic_admin.diff(admin, [longer], PARTITIONS)
     assert change.config == {"retention.ms": (spec.config["retention.ms"], longer.config["retention.ms"])}
     assert topic_admin.apply(admin, [change], PARTITIONS, 1) == [change]
-    assert topic_admin.diff(admin, [longer], PARTITIONS) == []
+    until(lambda: topic_admin.diff(admin, [longer], PARTITIONS) == [])
 
 
 def test_another_number_of_partitions_is_reported_and_never_changed(admin, catalogue):
     spec = catalogue[0]
     topic_admin.apply(admin, topic_admin.diff(admin, [spec], PARTITIONS), PARTITIONS, 1)
+    until(lambda: topic_admin.diff(admin, [spec], PARTITIONS) == [])
     for wanted in (PARTITIONS - 1, PARTITIONS + 1):
         (change,) = topic_admin.diff(admin, [spec], wanted)
         assert f"has {PARTITIONS} partitions" in change.problem

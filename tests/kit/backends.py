@@ -130,7 +130,7 @@ def _local(home: Path) -> Iterator[Backends]:
 
 @contextmanager
 def _containers() -> Iterator[Backends]:
-    import docker.errors
+    import docker.errors  # type: ignore[import-untyped]
     from testcontainers.core.container import DockerContainer
 
     with ExitStack() as stack:
