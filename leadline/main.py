@@ -14,6 +14,7 @@ from rich.console import Console
 
 from connectors.config_file import ConfigurationError
 from connectors.inbound.lead_file import LeadFileError
+from connectors.kafka.producer import DeliveryFailedError
 from connectors.secret_file import SecretError
 from leadline.errors import CommandError
 from leadline.stack.errors import StackError
@@ -56,9 +57,9 @@ def main() -> None:
     try:
         app()
     except (CommandError, StackError) as error:
-        errors.print(f"[red]{error.message}[/red]", highlight=False)
+        errors.print(error.message, style="red", highlight=False, markup=False)
         if error.hint:
-            errors.print(error.hint, highlight=False)
+            errors.print(error.hint, highlight=False, markup=False)
         sys.exit(EXIT_ERROR)
     except (ConfigurationError, SecretError) as error:
         errors.print(str(error), style="red", highlight=False, markup=False)
@@ -70,7 +71,7 @@ def main() -> None:
     except (WarehouseError, LeadFileError) as error:
         errors.print(str(error), style="red", highlight=False, markup=False)
         sys.exit(EXIT_ERROR)
-    except KafkaException as error:
+    except (KafkaException, DeliveryFailedError) as error:
         errors.print(f"Kafka: {error.args[0]}", style="red", highlight=False, markup=False)
         errors.print("Is it running? `leadline status` shows the local one.", highlight=False)
         sys.exit(EXIT_ERROR)

@@ -38,6 +38,8 @@ def run_slice(stage: Stage[Any], records: Sequence[Record], tables: Tables, cont
             items.append((record, stage.decode(record)))
         except UndecodableError as error:
             outputs.append(_dead(stage, record, None, error.reason, error.detail, context))
+        except Exception as error:  # bytes that nobody thought of must not stop the partition
+            outputs.append(_poison(stage, record, None, error, context))
     work: Callable[[Sequence[Any]], Plan[Any]]
     if isinstance(stage, EffectStage):
         work = lambda arrivals: stage.plan(arrivals, tables, context)  # noqa: E731
@@ -64,13 +66,17 @@ def _isolate(
         tables.rollback(savepoint)
         if len(items) == 1:
             record, arrival = items[0]
-            kind = type(error).__name__  # the message may quote the lead; the type does not
-            log.error("poison record", stage=stage.name, topic=record.topic, offset=record.offset, error=kind)
-            return Plan([_dead(stage, record, arrival, Reason.STAGE_FAILED, kind, context)])
+            return Plan([_poison(stage, record, arrival, error, context)])
     middle = len(items) // 2
     first = _isolate(stage, items[:middle], work, tables, context)
     second = _isolate(stage, items[middle:], work, tables, context)
     return Plan(first.outputs + second.outputs, first.effects + second.effects)
+
+
+def _poison(stage: Stage[Any], record: Record, arrival: Arrival | None, error: Exception, context: Context) -> Output:
+    kind = type(error).__name__  # the message may quote the lead; the type does not
+    log.error("poison record", stage=stage.name, topic=record.topic, offset=record.offset, error=kind)
+    return _dead(stage, record, arrival, Reason.STAGE_FAILED, kind, context)
 
 
 def _dead(

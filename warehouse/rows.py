@@ -40,7 +40,8 @@ COLUMNS: Final = (
 )  # fmt: skip
 
 Row = tuple[Any, ...]
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+NAME: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+"""With a letter at least: digits alone may be a phone number."""
 
 SUNK_TOPICS: Final = tuple(spec.name for spec in topics.CATALOGUE if spec not in (topics.CONFIG, topics.CAPACITY))
 """Every topic about leads."""
@@ -110,9 +111,10 @@ def row_of(record: Record) -> Row:
         if record.topic == topics.DEAD_LETTERS.name:
             return _dead(record, DeadLetter.from_headers(record.headers))
         event = decode(record.topic, record.value)
-    except (UndecodableError, ValueError) as error:
+        assert isinstance(event, Event)  # noqa: S101  # the topics that are sunk hold events
+        details = DESCRIBE[type(event)](event)
+    except (UndecodableError, ValueError, LookupError) as error:  # LookupError: a list that is empty, and must not be
         return _unreadable(record, error)
-    assert isinstance(event, Event)  # noqa: S101  # the topics that are sunk hold events
     return _row(
         record,
         event_id=event.event_id,
@@ -123,9 +125,9 @@ def row_of(record: Record) -> Row:
         received_at=event.received_at,
         occurred_at=event.occurred_at,
         vertical=event.vertical,
-        source=event.source,
+        source=_name(event.source),
         release=event.release,
-        **DESCRIBE[type(event)](event),
+        **details,
     )
 
 
@@ -153,11 +155,12 @@ def _received(record: Record) -> Row:
 
 
 def _dead(record: Record, letter: DeadLetter) -> Row:
+    run = headers.run_of(record.headers)
     return _row(
         record,
-        event_id=event_id(letter.lead_id, Step.DEAD, letter.run),
+        event_id=event_id(letter.lead_id, Step.DEAD, run),
         lead_id=letter.lead_id,
-        run=letter.run,
+        run=run,
         stage=Step.DEAD,
         outcome="dead",
         reason=letter.reason,

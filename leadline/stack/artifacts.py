@@ -63,8 +63,11 @@ class _Progress:
 
 
 def _download(artifact: Artifact, into: Path, progress: _Progress) -> Path:
+    import truststore
     from jgo.maven import MavenContext, PythonResolver
 
+    # The system decides whom to trust, as for every other program: companies have certificate authorities of their own.
+    truststore.inject_into_ssl()
     resolver = PythonResolver(progress_callback=lambda _name, _size: progress.follow(artifact))
     maven = MavenContext(repo_cache=into, resolver=resolver, timeout=_TIMEOUT_SECONDS)
     return Path(maven.create_dependency(artifact.coordinate).artifact.resolve())

@@ -31,24 +31,24 @@ class Owner(Frozen):
 
 
 class Owners(Frozen):
-    """A fingerprint's latest windows, oldest first: a replayed lead is judged by the window it came in."""
+    """A fingerprint's latest windows in the order they were opened: a replayed lead is judged by the window it came in,
+    since those opened after it stand behind."""
 
     windows: tuple[Owner, ...] = ()
 
     def of(self, lead_id: UUID, received_at: datetime, window: timedelta) -> Owner | None:
-        """The owner that decides about a lead: itself if it ever owned a window, else the latest one it falls in."""
+        """The owner that decides about a lead: itself if it ever owned a window, else the first one it falls in."""
         for owner in self.windows:
             if owner.lead_id == lead_id:
                 return owner
-        for owner in reversed(self.windows):
+        for owner in self.windows:
             if abs(received_at - owner.first_seen_at) < window:
                 return owner
         return None
 
     def with_owner(self, owner: Owner) -> Owners:
         """The windows with one more."""
-        windows = sorted((*self.windows, owner), key=lambda o: o.first_seen_at)
-        return Owners(windows=tuple(windows[-WINDOWS_KEPT:]))
+        return Owners(windows=(*self.windows, owner)[-WINDOWS_KEPT:])
 
 
 OWNERS: Final = TableSpec("owners", Owners)

@@ -9,7 +9,7 @@ campaign says its buyer honours the key, else its outcome is unknown and the lea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from schemas.events import (
     LeadDelivered,
     LeadUndelivered,
     Offer,
+    Outcome,
 )
 from schemas.identity import Step, event_id, idempotency_key
 from schemas.reasons import Reason
@@ -39,7 +40,10 @@ FINAL: Final = frozenset({Status.ACCEPTED, Status.REJECTED, Status.DUPLICATE})
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """The effect: one lead to one campaign. ``offers`` are all that asked for it in this slice, usually one."""
+    """The effect: one lead to one campaign. ``offers`` are all that asked for it in this slice, usually one.
+
+    ``repeated`` posts follow one whose answer was lost, so the buyer may have the lead already.
+    """
 
     key: UUID
     lead_id: UUID
@@ -47,6 +51,7 @@ class Post:
     lead: Lead
     campaign: Campaign
     offers: tuple[Offer, ...]
+    repeated: bool = False
 
 
 class DeliveryStage(EffectStage[Offer, Post, Answer]):
@@ -107,6 +112,7 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
             lead=offer.lead,
             campaign=campaign,
             offers=(offer,),
+            repeated=crashed,
         )
 
     def settle(self, results: Sequence[tuple[Post, Answer]], tables: Tables, context: Context) -> list[Output]:
@@ -118,7 +124,7 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
             assert reserved is not None  # noqa: S101  # plan wrote it, and only this partition's lane writes
             entry = reserved.model_copy(
                 update={
-                    "status": Status(answer.outcome.value),
+                    "status": _status(post, answer),
                     "at": context.now,
                     "reason": answer.reason,
                     "reference": answer.reference,
@@ -143,7 +149,14 @@ def _answers(entry: Entry, offer: Offer) -> bool:
 
 
 def _with_offer(post: Post, offer: Offer) -> Post:
-    return Post(post.key, post.lead_id, post.vertical, post.lead, post.campaign, (*post.offers, offer))
+    return replace(post, offers=(*post.offers, offer))
+
+
+def _status(post: Post, answer: Answer) -> Status:
+    # An error says nothing about the post before it: were the lead passed on, it could be sold twice.
+    if post.repeated and answer.outcome is Outcome.ERROR:
+        return Status.UNKNOWN
+    return Status(answer.outcome.value)
 
 
 def _settled(

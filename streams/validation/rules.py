@@ -23,7 +23,7 @@ from streams.validation.states import state_code
 NAME_LIMIT: Final = 100
 TYPED_FIELDS: Final = frozenset({"first_name", "last_name", "phone", "email", "zip", "state"})
 ENVELOPE_FIELDS: Final = frozenset({"lead_id", "vertical", "source"})
-ZIP: Final = re.compile(r"(\d{5})(?:-?\d{4})?")
+ZIP: Final = re.compile(r"([0-9]{5})(?:-?[0-9]{4})?")
 
 
 @dataclass
@@ -62,20 +62,22 @@ def validate(raw: Mapping[str, str]) -> tuple[Lead | None, list[Rejection]]:
 
 def _typed(raw: Mapping[str, str], name: str) -> str:
     """A field as typed, with exotic spaces and invisible characters folded away."""
-    text = unicodedata.normalize("NFKC", raw.get(name, ""))
-    return " ".join("".join(c for c in text if unicodedata.category(c) != "Cf").split())
+    visible = "".join(c for c in raw.get(name, "") if unicodedata.category(c) != "Cf")
+    return " ".join(unicodedata.normalize("NFKC", visible).split())
 
 
 def _name(raw: Mapping[str, str], field_name: str, missing: Reason, findings: Findings) -> str:
     text = _typed(raw, field_name)
+    # Mixed case is how its owner writes it (McDonald, de la Cruz); one case throughout is how a keyboard was left.
+    if text.islower() or text.isupper():
+        text = unicodedata.normalize("NFKC", text.title())
     if not text:
         findings.add(missing, field_name)
     elif len(text) > NAME_LIMIT:
         findings.add(Reason.NAME_INVALID, field_name, f"longer than {NAME_LIMIT} characters")
     elif not any(c.isalpha() for c in text) or any(unicodedata.category(c) == "Cc" for c in text):
         findings.add(Reason.NAME_INVALID, field_name, "no letters, or control characters")
-    # Mixed case is how its owner writes it (McDonald, de la Cruz); one case throughout is how a keyboard was left.
-    return text.title() if text.islower() or text.isupper() else text
+    return text
 
 
 def _phone(text: str, findings: Findings) -> str | None:

@@ -1,4 +1,4 @@
-"""US states and territories: their two-letter codes, and how people write them."""
+"""US states, territories and military mail: the two-letter codes of every ZIP code, and how people write them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ NAMES: Final[dict[str, str]] = {
     "SC": "South Carolina", "SD": "South Dakota", "TN": "Tennessee", "TX": "Texas", "UT": "Utah", "VT": "Vermont",
     "VA": "Virginia", "WA": "Washington", "WV": "West Virginia", "WI": "Wisconsin", "WY": "Wyoming",
     "AS": "American Samoa", "GU": "Guam", "MP": "Northern Mariana Islands", "PR": "Puerto Rico",
-    "VI": "Virgin Islands",
+    "VI": "Virgin Islands", "FM": "Federated States of Micronesia", "MH": "Marshall Islands", "PW": "Palau",
+    "AA": "Armed Forces Americas", "AE": "Armed Forces Europe", "AP": "Armed Forces Pacific",
 }  # fmt: skip
 _CODES: Final = {name.casefold(): code for code, name in NAMES.items()}
 
