@@ -48,6 +48,7 @@ class Sink:
 
     def __init__(self, config: SinkConfig, client: Client, on_ready: Callable[[], None] = lambda: None) -> None:
         self._config = config
+        self._table = f"{config.database}.lead_events"
         self._client = client
         self._on_ready = on_ready
         self._batch: list[Message] = []
@@ -87,14 +88,14 @@ class Sink:
             self._consumer.close()
 
     def _prepare_inserts(self) -> None:
-        # The driver loads pandas at the first row it converts, which takes seconds: now, not with the first leads. And
-        # the table is described once, not at every insert.
-        table = f"{self._config.database}.lead_events"
+        # The table is described once, not at every insert. And the driver loads pandas at the first row it converts,
+        # which takes seconds: now, not with the first leads.
         try:
-            self._inserts = self._client.create_insert_context(table, list(COLUMNS), settings={"async_insert": 0})
+            context = self._client.create_insert_context(self._table, list(COLUMNS))
         except Error as error:
-            raise SinkStoppedError(f"no table {table}: run `leadline up`, or the migrations; {error}") from error
-        self._inserts.data = [row_of(KafkaRecord(LEADS.name, 0, 0, 0, None, None))]
+            raise SinkStoppedError(f"no table {self._table}: run `leadline up` first; {str(error)[:300]}") from error
+        self._column_types = context.column_types
+        context.data = [row_of(KafkaRecord(LEADS.name, 0, 0, 0, None, None))]
 
     def _assigned(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         log.info("sink assigned", partitions=len(partitions))
@@ -140,7 +141,13 @@ class Sink:
         pause = 0.1
         while True:
             try:
-                self._client.insert(data=rows, context=self._inserts)
+                self._client.insert(
+                    self._table,
+                    rows,
+                    column_names=list(COLUMNS),
+                    column_types=self._column_types,
+                    settings={"async_insert": 0},
+                )
                 return
             except Error as error:
                 code = getattr(error, "code", None)

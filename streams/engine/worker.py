@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import io
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +44,17 @@ class WorkerConfig:
     partitions: int
     session_timeout_seconds: float = 6.0
     log_level: str = "INFO"
+
+
+class EngineApp(faust.App):
+    """An app that ends what the engine holds once everything in flight is done."""
+
+    close: Callable[[], Awaitable[None]]
+
+    async def on_stop(self) -> None:
+        """Stop Faust's services, then the engine's."""
+        await super().on_stop()
+        await self.close()
 
 
 class CoPartitionError(Exception):
@@ -83,7 +95,7 @@ class Engine:
     def _build_app(self) -> faust.App:
         config = self.config
         brokers = [URL(f"kafka://{host}") for host in config.bootstrap.split(",")]
-        app = faust.App(
+        app = EngineApp(
             config.group,
             broker=brokers,
             datadir=config.data,
@@ -103,6 +115,7 @@ class Engine:
             # Faust's web server shows table data to whoever asks.
             web_enabled=False,
         )
+        app.close = self._close
         engine = self
 
         class Consumer(SliceConsumer):
@@ -154,6 +167,11 @@ class Engine:
         if self._lanes is not None:
             await self._lanes.close(GRACE_SECONDS)
 
+    async def _close(self) -> None:
+        await self.close_lanes()
+        if (close := getattr(self._lanes and self._lanes.perform, "close", None)) is not None:
+            await close()
+
     def _make_lanes(self) -> Lanes:
         return Lanes(
             stage=self.stage,
@@ -180,6 +198,7 @@ class Engine:
             override_logging=False,
             redirect_stdouts=False,
             quiet=True,
+            stdout=io.StringIO(),  # the worker would write terminal codes into the log
             blocking_timeout=None,
         )
         worker.execute_from_commandline()

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka.admin import ConfigResource, ResourceType
+from kit.backends import kafka_settings
 
 from connectors.kafka import clients, topic_admin
 from streams.topology import all_topics
@@ -120,6 +122,13 @@ def test_a_new_owner_of_a_transactional_id_fences_the_last(kafka_bootstrap, new_
     latter.produce(topic, value=b"of the latter")
     latter.commit_transaction(30)
     assert read(kafka_bootstrap, topic, 1) == [b"of the latter"]
+
+
+def test_kafka_is_configured_as_the_local_stack_is(admin):
+    (node,) = admin.list_topics(timeout=30).brokers
+    (answer,) = admin.describe_configs([ConfigResource(ResourceType.BROKER, str(node))]).values()
+    told = {key: entry.value for key, entry in answer.result(30).items()}
+    assert {key: told[key] for key in kafka_settings()} == kafka_settings()
 
 
 def test_topics_are_only_made_on_purpose(kafka_bootstrap, admin, unique):

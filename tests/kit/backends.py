@@ -26,30 +26,13 @@ _START_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.1
 
 _KAFKA_PORT, _CLICKHOUSE_PORT = 9092, 8123
-# Once one variable is given, the image leaves its own defaults out: this is the whole of deploy/local/server.properties
-# that matters on one node.
-_KAFKA_SETTINGS: Final = {
-    "KAFKA_NODE_ID": "1",
-    "KAFKA_PROCESS_ROLES": "broker,controller",
-    "KAFKA_LISTENERS": f"CLIENT://0.0.0.0:{_KAFKA_PORT},BROKER://0.0.0.0:9093,CONTROLLER://0.0.0.0:9094",
-    "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "CLIENT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
-    "KAFKA_INTER_BROKER_LISTENER_NAME": "BROKER",
-    "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
-    "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9094",
-    "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
-    "KAFKA_DEFAULT_REPLICATION_FACTOR": "1",
-    "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
-    "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "8",
-    "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
-    "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
-    "KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS": "8",
-    "KAFKA_TRANSACTION_ABORT_TIMED_OUT_TRANSACTION_CLEANUP_INTERVAL_MS": "500",
-    "KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR": "1",
-    "KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR": "1",
-    "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
-    "KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS": "1000",
+# The broker calls itself by another address than its clients do, who come through a published port.
+_KAFKA_ADDRESSES: Final = {
+    "listeners": f"CLIENT://0.0.0.0:{_KAFKA_PORT},BROKER://0.0.0.0:9093,CONTROLLER://0.0.0.0:9094",
+    "listener.security.protocol.map": "CLIENT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "controller.quorum.voters": "1@localhost:9094",
 }
-# The broker tells clients the port that Docker chose for it, which is known only once the container runs.
+# It tells clients the port that Docker chose, which is known only once the container runs.
 _ADVERTISED = "/tmp/advertised"
 _KAFKA_COMMAND = (
     f"until [ -f {_ADVERTISED} ]; do sleep 0.05; done;"
@@ -93,9 +76,20 @@ def kafka_image() -> str:
     from leadline.stack import kafka_lock
     from leadline.stack.files import local_file
 
-    coordinates = (artifact.coordinate for artifact in kafka_lock.parse(local_file("kafka.lock").read_text()))
+    coordinates = (
+        artifact.coordinate for artifact in kafka_lock.parse(local_file("kafka.lock").read_text(encoding="utf-8"))
+    )
     version = next(c.rpartition(":")[2] for c in coordinates if c.startswith("org.apache.kafka:kafka_"))
     return f"apache/kafka:{version}"
+
+
+def kafka_settings() -> dict[str, str]:
+    """How every provider's Kafka is configured, but for addresses: ``deploy/local/server.properties``."""
+    from leadline.stack.files import local_file
+
+    lines = local_file("server.properties").read_text(encoding="utf-8").splitlines()
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {key: value for key, _, value in pairs if key not in _KAFKA_ADDRESSES}
 
 
 @contextmanager
@@ -145,7 +139,7 @@ def _containers() -> Iterator[Backends]:
             kafka = stack.enter_context(
                 DockerContainer(kafka_image())
                 .with_exposed_ports(_KAFKA_PORT)
-                .with_envs(**_KAFKA_SETTINGS)
+                .with_envs(**_kafka_environment())
                 .with_command(["sh", "-c", _KAFKA_COMMAND])
             )
             bootstrap = f"{kafka.get_container_host_ip()}:{kafka.get_exposed_port(_KAFKA_PORT)}"
@@ -162,37 +156,43 @@ def _containers() -> Iterator[Backends]:
                 f"Start Docker, or use the local stack: {CHOICE}={Provider.LOCAL}"
             ) from error
         url = f"http://{_USER}:{_PASSWORD}@{host}"
-        _wait(clickhouse, lambda: _clickhouse_answers(url))
-        _wait(kafka, lambda: _kafka_answers(bootstrap))
+        _wait(clickhouse, lambda: _ask_clickhouse(url))
+        _wait(kafka, lambda: _ask_kafka(bootstrap))
         yield Backends(bootstrap, url)
 
 
-def _wait(container: DockerContainer, answers: Callable[[], bool]) -> None:
+def _kafka_environment() -> dict[str, str]:
+    """The settings as the official image takes them: ``node.id`` is KAFKA_NODE_ID."""
+    settings = kafka_settings() | _KAFKA_ADDRESSES
+    return {f"KAFKA_{key.upper().replace('.', '_')}": value for key, value in settings.items()}
+
+
+def _wait(container: DockerContainer, ask: Callable[[], None]) -> None:
+    from confluent_kafka import KafkaException
+
+    from warehouse.errors import WarehouseError
+
     deadline = time.monotonic() + _START_SECONDS
-    while not answers():
-        container.reload()
-        if container.status != "running" or time.monotonic() > deadline:
-            logs = b"\n".join(container.get_logs()).decode(errors="replace")
-            raise BackendsError(f"{container.image} is {container.status} and does not answer:\n{logs[-4000:]}")
+    while True:
+        try:
+            return ask()
+        except (KafkaException, WarehouseError) as error:
+            container.reload()
+            if container.status != "running" or time.monotonic() > deadline:
+                logs = b"\n".join(container.get_logs()).decode(errors="replace")
+                raise BackendsError(
+                    f"{container.image} is {container.status} and does not answer: {error}\n{logs[-4000:]}"
+                ) from error
         time.sleep(_POLL_SECONDS)
 
 
-def _kafka_answers(bootstrap: str) -> bool:
-    from confluent_kafka import KafkaException
+def _ask_kafka(bootstrap: str) -> None:
     from confluent_kafka.admin import AdminClient
 
-    try:
-        return bool(AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=2).brokers)
-    except KafkaException:
-        return False
+    AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=2)
 
 
-def _clickhouse_answers(url: str) -> bool:
+def _ask_clickhouse(url: str) -> None:
     from warehouse.client import connect
-    from warehouse.errors import WarehouseError
 
-    try:
-        connect(url).close()
-    except WarehouseError:
-        return False
-    return True
+    connect(url).close()

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -160,17 +160,11 @@ def _prepare(session: Connection, settings: Mapping[str, str], database: str | N
 
 
 def _insert(session: Connection, statement: Statement, data: bytes, parameters: Mapping[str, str]) -> Result:
-    for name, value in parameters.items():
-        if _NAME.fullmatch(name) is None:
-            raise ClickHouseError(BAD_ARGUMENTS, f"{name!r} is not the name of a parameter. (BAD_ARGUMENTS)")
-        session.query(f"SET param_{name} = {_quote(value)}")
     input_format = statement.format or "Values"
-    # The engine appends its own FORMAT clause, which must not land in a trailing comment.
-    with session.send_insert(statement.sql + b"\n", input_format) as inserter:  # type: ignore[arg-type]
-        if data:
-            inserter.append(data)
-        done = inserter.finish()
-    return Result((), input_format, 0, 0, done.rows_written, done.bytes_written, 0, done.elapsed)
+    # Not Connection.send_insert: it loses what fails while it is written (a constraint, too many partitions, a view, a
+    # full disk) and reports success. The newline keeps FORMAT out of a trailing comment.
+    sql = statement.sql + f"\nFORMAT {input_format}\n".encode() + data
+    return replace(_query(session, sql, input_format, parameters), blocks=(), read_rows=0, read_bytes=0, result_rows=0)
 
 
 def _query(session: Connection, sql: bytes, output_format: str, parameters: Mapping[str, str]) -> Result:
