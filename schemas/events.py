@@ -75,7 +75,7 @@ class Event(Frozen):
     event_id: UUID
     lead_id: UUID
     run: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    attempt: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    attempt: Annotated[int, Field(ge=0, lt=2**16)] = 0
     received_at: Timestamp
     occurred_at: Timestamp
     release: str

@@ -23,6 +23,9 @@ from warehouse.rows import COLUMNS, SUNK_TOPICS, row_of
 
 log = structlog.get_logger(__name__)
 
+INSERT_SETTINGS: Final = {"async_insert": 0, "max_partitions_per_insert_block": 0}
+"""No limit of partitions (months): a producer may write any timestamp, and a batch once refused would stay refused."""
+
 GIVE_UP_SECONDS: Final = 240.0
 """Less than max.poll.interval.ms: a sink that cannot insert for this long ends, and its partitions go to another."""
 
@@ -88,13 +91,11 @@ class Sink:
             self._consumer.close()
 
     def _prepare_inserts(self) -> None:
-        # The table is described once, not at every insert. And the driver loads pandas at the first row it converts,
-        # which takes seconds: now, not with the first leads.
+        # The driver loads pandas at the first row it converts, which takes seconds: now, not with the first leads.
         try:
             context = self._client.create_insert_context(self._table, list(COLUMNS))
         except Error as error:
             raise SinkStoppedError(f"no table {self._table}: run `leadline up` first; {str(error)[:300]}") from error
-        self._column_types = context.column_types
         context.data = [row_of(KafkaRecord(LEADS.name, 0, 0, 0, None, None))]
 
     def _assigned(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
@@ -145,8 +146,7 @@ class Sink:
                     self._table,
                     rows,
                     column_names=list(COLUMNS),
-                    column_types=self._column_types,
-                    settings={"async_insert": 0},
+                    settings=INSERT_SETTINGS,
                 )
                 return
             except Error as error:

@@ -10,14 +10,14 @@ done
 docker version >/dev/null || { echo "No Docker daemon answers: start dockerd, or set DOCKER_HOST" >&2; exit 1; }
 uv=$(command -v uv || echo .tools/bin/uv)
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-export DOCKER_BUILDKIT=0
+export DOCKER_BUILDKIT=0  # Debian's docker.io has no buildx
 export PYTHONPATH=tests
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 if [[ -z $(docker images -q leadline/stand-in) ]]; then
   echo "Debian $suite with Java, Python and socat"
-  debootstrap --variant=minbase --include=default-jre-headless,python3-minimal,python3,socat "$suite" "$work/root" >"$work/log" \
+  debootstrap --variant=minbase --include=default-jre-headless,python3,socat "$suite" "$work/root" >"$work/log" \
     || { tail -n 20 "$work/log" >&2; exit 1; }
   rm -rf "$work/root/var/cache/apt/archives"
   tar -C "$work/root" -c . | docker import - leadline/stand-in >/dev/null
@@ -38,7 +38,7 @@ lock = kafka_lock.parse(Path("deploy/local/kafka.lock").read_text(encoding="utf-
 for jar in artifacts.install(lock, Path(".leadline/maven")):
     shutil.copy(jar, sys.argv[1])
 PYTHON
-docker build --quiet --tag "$image" "$work/kafka" >/dev/null
+docker build --quiet --tag "$image" "$work/kafka" >/dev/null 2>"$work/log" || { cat "$work/log" >&2; exit 1; }
 
 image=$(.venv/bin/python -c 'from kit import backends; print(backends.CLICKHOUSE_IMAGE)')
 echo "$image"
@@ -47,6 +47,6 @@ python=$(docker run --rm leadline/stand-in python3 -c 'import sys; print("%d.%d"
 "$uv" export --quiet --frozen --no-default-groups --no-emit-project --output-file "$work/requirements.txt"
 "$uv" pip install --quiet --python-version "$python" --target "$work/clickhouse/packages" --requirements "$work/requirements.txt"
 cp -r schemas connectors warehouse "$work/clickhouse/packages/"
-docker build --quiet --tag "$image" "$work/clickhouse" >/dev/null
+docker build --quiet --tag "$image" "$work/clickhouse" >/dev/null 2>"$work/log" || { cat "$work/log" >&2; exit 1; }
 
 docker images --format '{{.Repository}}:{{.Tag}}  {{.Size}}' | grep -E '^(apache/kafka|clickhouse/clickhouse-server):'

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from testcontainers.core.container import DockerContainer
 
 CHOICE: Final = "LEADLINE_TEST_STACK"
-CLICKHOUSE_IMAGE: Final = "clickhouse/clickhouse-server:26.8"
+CLICKHOUSE_IMAGE: Final = "clickhouse/clickhouse-server:26.8"  # Kafka's follows kafka.lock
 
 _REPOSITORY: Final = Path(__file__).resolve().parents[2]
 _USER, _PASSWORD = "leadline", "leadline"

@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any, TypeVar, Union, get_args, get_origin
 from uuid import UUID, uuid5
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -17,10 +16,6 @@ from schemas.config import Buyer, Campaign, Configuration, DirectPost, Vertical
 from schemas.events import Candidate, Event, Lead, LeadUnique, LeadValidated, Offer
 from schemas.identity import LEADS_NAMESPACE, Step, event_id, person
 from streams.stage import Context
-
-# A shared machine is slow now and then: a property is about what comes out, never about how fast.
-settings.register_profile("leadline", deadline=None)
-settings.load_profile("leadline")
 
 NOW = datetime(2026, 3, 4, 17, 0, tzinfo=UTC)
 SECRET = b"a pseudonym key of 32 bytes ...."

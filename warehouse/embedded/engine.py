@@ -162,9 +162,16 @@ def _prepare(session: Connection, settings: Mapping[str, str], database: str | N
 def _insert(session: Connection, statement: Statement, data: bytes, parameters: Mapping[str, str]) -> Result:
     input_format = statement.format or "Values"
     # Not Connection.send_insert: it loses what fails while it is written (a constraint, too many partitions, a view, a
-    # full disk) and reports success. The newline keeps FORMAT out of a trailing comment.
-    sql = statement.sql + f"\nFORMAT {input_format}\n".encode() + data
-    return replace(_query(session, sql, input_format, parameters), blocks=(), read_rows=0, read_bytes=0, result_rows=0)
+    # full disk) and reports success. Nor data in the query: there, an empty line ends it, in Native too. The newlines
+    # keep the clauses out of a trailing comment.
+    with tempfile.NamedTemporaryFile(prefix="insert-") as file:
+        file.write(data)
+        file.flush()
+        at = len(statement.sql) if statement.settings_at is None else statement.settings_at
+        source = f"\nFROM INFILE {_quote(file.name)} COMPRESSION 'none'\n".encode()
+        sql = statement.sql[:at] + source + statement.sql[at:] + f"\nFORMAT {input_format}".encode()
+        done = _query(session, sql, input_format, parameters)
+    return replace(done, blocks=(), read_rows=0, read_bytes=0, result_rows=0)
 
 
 def _query(session: Connection, sql: bytes, output_format: str, parameters: Mapping[str, str]) -> Result:

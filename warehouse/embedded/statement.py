@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -63,11 +63,13 @@ class Statement:
     """One statement. ``data`` is None unless it is an insert fed from the request; ``sql`` then stops before the data.
 
     ``format`` is what the FORMAT clause names (``Values`` for VALUES): the format of that data, else of the answer.
+    ``settings_at`` is where an insert's SETTINGS clause starts in ``sql``, None when it has none.
     """
 
     sql: bytes
     format: str | None = None
     data: bytes | None = None
+    settings_at: int | None = field(default=None, compare=False)
 
 
 def parse(query: bytes, body: bytes = b"") -> Statement:
@@ -83,7 +85,7 @@ def parse(query: bytes, body: bytes = b"") -> Statement:
     head = _parse(query + b"\n")
     if head.data is None:
         return _parse(query + b"\n" + body)
-    return Statement(head.sql, head.format, head.data + body if head.data.strip() else body)
+    return replace(head, data=head.data + body if head.data.strip() else body)
 
 
 def _parse(text: bytes) -> Statement:
@@ -110,6 +112,7 @@ def _insert(text: bytes, tokens: Iterator[_Token]) -> Statement:
     depth = 0
     selects = False
     target_seen = False
+    settings_at: int | None = None
     previous: _Token | None = None
     for token in tokens:
         depth += _depth(token)
@@ -128,7 +131,7 @@ def _insert(text: bytes, tokens: Iterator[_Token]) -> Statement:
                 NOT_IMPLEMENTED, "FROM INFILE reads files of the client: send the data as the body. (NOT_IMPLEMENTED)"
             )
         elif depth == 0 and not selects and token.is_word(b"VALUES"):
-            return _with_data(text, token.start, token.end, "Values")
+            return _with_data(text, token.start, token.end, "Values", settings_at)
         elif (
             depth == 0
             and not selects
@@ -136,16 +139,18 @@ def _insert(text: bytes, tokens: Iterator[_Token]) -> Statement:
             and previous.is_word(b"FORMAT")
             and token.kind is _Kind.WORD
         ):
-            return _with_data(text, previous.start, token.end, token.text.decode())
+            return _with_data(text, previous.start, token.end, token.text.decode(), settings_at)
+        elif depth == 0 and settings_at is None and token.is_word(b"SETTINGS"):
+            settings_at = token.start
         elif token.kind is _Kind.END:
             _refuse_more(text, token.end)
         previous = token
     return Statement(text)
 
 
-def _with_data(text: bytes, sql_end: int, clause_end: int, name: str) -> Statement:
+def _with_data(text: bytes, sql_end: int, clause_end: int, name: str, settings_at: int | None) -> Statement:
     start = _DATA_START.match(text, clause_end)
-    return Statement(text[:sql_end], name, text[start.end() if start else clause_end :])
+    return Statement(text[:sql_end], name, text[start.end() if start else clause_end :], settings_at)
 
 
 def _query(text: bytes, first: _Token | None, tokens: Iterator[_Token]) -> Statement:

@@ -1,0 +1,149 @@
+"""The configuration: mistakes are named, and a release's hash is its content."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kit.builders import campaign, configuration, money
+from pydantic import ValidationError
+
+from schemas.config import Buyer, Campaign, Configuration, Vertical
+
+ONE = campaign("one", daily_cap=5, price="12.5")
+TWO = campaign("two", priority=1)
+CONFIGURATION = configuration(ONE, TWO)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"verticals": (*CONFIGURATION.verticals, Vertical(name="solar"))}, "vertical named twice: solar"),
+        ({"buyers": (*CONFIGURATION.buyers, Buyer(id="one", name="Another"))}, "buyer named twice: one"),
+        ({"campaigns": (ONE, ONE)}, "campaign named twice: one"),
+        ({"buyers": CONFIGURATION.buyers[:1]}, "campaign two: no buyer 'two' is configured"),
+        ({"verticals": ()}, "campaign one: no vertical 'solar' is configured"),
+    ],
+)
+def test_references_are_checked(changes: dict[str, Any], fault: str) -> None:
+    parts = {name: getattr(CONFIGURATION, name) for name in ("verticals", "buyers", "campaigns")}
+    with pytest.raises(ValidationError, match=fault):
+        Configuration(**parts | changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "Not A Name"},
+        {"states": frozenset()},
+        {"states": frozenset({"Georgia"})},
+        {"priority": -1},
+        {"daily_cap": -1},
+        {"price": "-1"},
+        {"price": "1.00001"},
+        {"price": "123456789"},
+        {"price": "NaN"},
+        {"price": "Infinity"},
+        {"time_zone": "Mars/Olympus"},
+        {"time_zone": "../etc/passwd"},
+        {"time_zone": ""},
+        {"dayly_cap": 5},
+        {"delivery": {"kind": "direct_post", "url": "ftp://example.com"}},
+    ],
+)
+def test_a_campaign_with_a_mistake_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Campaign.model_validate(ONE.model_dump() | changes)
+
+
+def fresh(document: dict[str, Any] | None = None) -> Configuration:
+    return Configuration.model_validate(document or CONFIGURATION.model_dump())
+
+
+def test_a_release_is_known_by_its_content() -> None:
+    assert fresh().release == CONFIGURATION.release == Configuration.model_validate_json(
+        CONFIGURATION.model_dump_json()
+    ).release
+    assert len(CONFIGURATION.release) == 16
+    used = fresh()
+    assert used.campaign_by_id
+    assert used.vertical_by_name
+    assert used.campaigns_of
+    assert used.release == CONFIGURATION.release  # what was looked up before is no content
+
+
+def test_released_hashes_never_change() -> None:
+    """The hash stands on every event: the same file must give it on every machine and after every upgrade."""
+    assert CONFIGURATION.release == "ae95d1b3cea43af0"
+
+
+@given(st.permutations(["CA", "GA", "NY", "TX", "WA"]))
+def test_the_order_of_states_is_no_content(states: list[str]) -> None:
+    expected = configuration(campaign("one", states=frozenset(["CA", "GA", "NY", "TX", "WA"])))
+    written = expected.model_dump()
+    written["campaigns"][0]["states"] = states
+    assert fresh(written).release == expected.release
+
+
+def test_equal_prices_are_one_content() -> None:
+    prices = ("45", "45.0", Decimal("45.0000"), 45)
+    assert len({configuration(campaign("one", price=price)).release for price in prices}) == 1
+
+
+CHANGES = [
+    ("id", "three"),
+    ("states", ["CA"]),
+    ("priority", 7),
+    ("price", "12.51"),
+    ("daily_cap", 6),
+    ("daily_cap", None),
+    ("time_zone", "America/New_York"),
+    ("delivery", {"url": "http://127.0.0.1:9/other"}),
+    ("delivery", {"url": "http://127.0.0.1:9/leads", "idempotent": False}),
+    ("delivery", {"url": "http://127.0.0.1:9/leads", "timeout_seconds": 9}),
+    ("delivery", {"url": "http://127.0.0.1:9/leads", "retry_seconds": 9}),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), CHANGES)
+def test_any_change_of_a_campaign_is_another_release(name: str, value: object) -> None:
+    document = CONFIGURATION.model_dump()
+    document["campaigns"][0][name] = value
+    assert fresh(document).release != CONFIGURATION.release
+
+
+def test_every_field_of_a_campaign_is_tried() -> None:
+    assert {name for name, _ in CHANGES} | {"buyer", "vertical"} == set(Campaign.model_fields)
+
+
+def test_any_other_change_is_another_release() -> None:
+    releases = {CONFIGURATION.release}
+    for section, name, value in (("verticals", "dedup_window_days", 7), ("buyers", "name", "Another")):
+        document = CONFIGURATION.model_dump()
+        document[section][0][name] = value
+        releases.add(fresh(document).release)
+    document = CONFIGURATION.model_dump()
+    document["campaigns"][0]["buyer"] = "two"
+    releases.add(fresh(document).release)
+    document["verticals"] = [*document["verticals"], {"name": "roofing"}]
+    releases.add(fresh(document).release)
+    document["campaigns"][0]["vertical"] = "roofing"
+    releases.add(fresh(document).release)
+    assert len(releases) == 6
+
+
+@given(money)
+def test_every_amount_has_four_decimals(price: Decimal) -> None:
+    assert campaign("one", price=price).price.as_tuple().exponent == -4
+
+
+def test_look_ups() -> None:
+    release = configuration(ONE, TWO, campaign("three", vertical="roofing"), campaign("aaa"))
+    assert [c.id for c in release.campaigns_of["solar"]] == ["two", "aaa", "one"]
+    assert [c.id for c in release.campaigns_of["roofing"]] == ["three"]
+    assert release.campaign_by_id["one"] is release.campaigns[0]
+    assert release.vertical_by_name["solar"].dedup_window == timedelta(days=30)

@@ -1,0 +1,51 @@
+"""The topic catalogue."""
+
+from __future__ import annotations
+
+import re
+
+from schemas.events import MODELS
+from schemas.topics import BY_NAME, CATALOGUE, Cleanup, Key, changelog
+from streams.topology import PIPELINE, all_topics
+
+KAFKA_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+KAFKA_CONFIG = {"cleanup.policy", "retention.ms", "max.message.bytes", "segment.ms", "min.cleanable.dirty.ratio"}
+
+
+def test_names_are_unique_and_kafkas() -> None:
+    names = [spec.name for spec in all_topics()]
+    assert len(names) == len(set(names))
+    assert all(KAFKA_NAME.fullmatch(name) for name in names)
+    # Kafka's metrics fold the two characters together.
+    assert len({name.replace(".", "_") for name in names}) == len(names)
+    assert set(BY_NAME) == {spec.name for spec in CATALOGUE}
+
+
+def test_everything_about_a_person_meets_in_one_partition() -> None:
+    assert not [spec.name for spec in CATALOGUE if spec.key is Key.PERSON and spec.single]
+    for stage in PIPELINE:
+        assert not [spec.name for spec in stage.reads if spec.single], stage.name
+        assert len({spec.key for spec in stage.reads}) == 1, stage.name
+        assert not any(changelog(stage.name, table.name).single for table in stage.tables)
+
+
+def test_configurations_are_kafkas_words() -> None:
+    for spec in all_topics():
+        assert set(spec.config) <= KAFKA_CONFIG
+        assert all(isinstance(value, str) for value in spec.config.values())
+        # A changelog or a compacted topic that also deletes by age would forget a sale.
+        assert (spec.cleanup is Cleanup.COMPACT) == (spec.config["retention.ms"] == "-1")
+    assert changelog("delivery", "ledger").config["cleanup.policy"] == "compact"
+
+
+def test_topics_with_names_of_people_are_marked() -> None:
+    """Whatever a model has of a lead's own fields makes its topic personal data."""
+    for model in MODELS:
+        holds = {"lead", "raw", "fields"} & set(model.model_fields)
+        assert bool(holds) == model.TOPIC.personal_data, model.__name__
+    assert BY_NAME["dead-letters"].personal_data
+
+
+def test_a_topic_takes_what_the_one_before_it_took() -> None:
+    sizes = {spec.name: int(spec.config["max.message.bytes"]) for spec in CATALOGUE}
+    assert sizes["leads"] < min(size for name, size in sizes.items() if name != "leads")
