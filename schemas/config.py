@@ -77,7 +77,7 @@ class Campaign(Entity):
     vertical: Name
     states: Annotated[frozenset[State], Field(min_length=1)]
     priority: Annotated[int, Field(ge=0, le=1_000_000)] = 100
-    price: Money = Decimal(0)
+    price: Money = Decimal("0.0000")  # as validation writes it: a default is not validated
     daily_cap: Annotated[int, Field(ge=0)] | None = None
     time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
     delivery: DirectPost

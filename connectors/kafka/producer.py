@@ -72,6 +72,10 @@ class AckedProducer:
         """:meth:`flush_now` without blocking the event loop."""
         await asyncio.get_running_loop().run_in_executor(None, self.flush_now)
 
+    def close(self) -> None:
+        """Let go of the broker. What is not flushed is not certain to be sent."""
+        self._producer.close()
+
     def _raise(self) -> None:
         if self._error is not None:
             raise DeliveryFailedError(str(self._error))

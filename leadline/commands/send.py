@@ -70,6 +70,7 @@ def send(
                     progress.update(task, completed=stream.tell())
             progress.update(task, completed=size, description="waiting for Kafka")
             producer.flush_now()
+            producer.close()
         finally:
             if dead_file is not None:
                 dead_file.close()

@@ -56,10 +56,11 @@ def kill(stack: FullStack, service: str) -> None:
 
 def test_every_process_killed_in_turn(tmp_path: Path) -> None:
     traffic = generate(seed=11)
-    size = len(traffic.records) // len(VICTIMS)
     with full_stack(tmp_path) as stack:
-        for number, victim in enumerate(VICTIMS):
-            last = number == len(VICTIMS) - 1
+        victims = [victim for victim in VICTIMS if victim in stack.state.services]  # containers are not ours to kill
+        size = len(traffic.records) // len(victims)
+        for number, victim in enumerate(victims):
+            last = number == len(victims) - 1
             before = length(stack, WORK[victim])
             stack.send(traffic.records[number * size : None if last else (number + 1) * size])
             wait_until(lambda v=victim, b=before: length(stack, WORK[v]) > b, f"{victim} has work")  # type: ignore[misc]
@@ -84,4 +85,4 @@ def test_every_process_killed_in_turn(tmp_path: Path) -> None:
         revenue = stack.query("SELECT count(), uniqExact(lead_id) FROM leadline.lead_events FINAL WHERE price > 0")
         assert revenue == [(expected.delivered, expected.delivered)]
         restarts = Counter({name: service.restarts for name, service in stack.state.services.items()})
-        assert all(restarts[victim] >= 1 for victim in VICTIMS)
+        assert all(restarts[victim] >= 1 for victim in victims)

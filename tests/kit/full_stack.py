@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 from connectors.kafka import clients
 from connectors.kafka.log_reader import as_record, partitions_of, read_range
 from connectors.kafka.producer import AckedProducer
+from kit.backends import CHOICE, Backends, Provider, backends, provider_named
 from leadline.stack.background import running_stack
 from leadline.stack.services import Endpoints
 from leadline.stack.state import StackState, read_state
@@ -146,11 +147,20 @@ class FullStack:
 
 @contextmanager
 def full_stack(home: Path, **environment: str) -> Iterator[FullStack]:
-    """Run everything in `home` until the block ends."""
+    """Run everything in `home` until the block ends; Kafka and ClickHouse from where LEADLINE_TEST_STACK says."""
     share_jars(home)
     settings = {"LEADLINE_CONFIG": str(noon_configuration(home)), **environment}
-    with running_stack(home, None, environment=settings) as endpoints:
+    with ExitStack() as stack:
+        provider = provider_named(os.environ.get(CHOICE, Provider.LOCAL))
+        if provider is not Provider.LOCAL and "LEADLINE_KAFKA_BOOTSTRAP" not in environment:
+            settings |= elsewhere(stack.enter_context(backends(provider, home / "backends")))
+        endpoints = stack.enter_context(running_stack(home, None, environment=settings))
         yield FullStack(home, endpoints, settings)
+
+
+def elsewhere(found: Backends) -> dict[str, str]:
+    """The settings of a Kafka and a ClickHouse that the stack does not start itself."""
+    return {"LEADLINE_KAFKA_BOOTSTRAP": found.kafka_bootstrap, "LEADLINE_CLICKHOUSE_URL": found.clickhouse_url}
 
 
 def accepted_leads(received: dict[str, Any]) -> Counter[str]:

@@ -325,7 +325,7 @@ def test_no_content_raises_or_sells(content: bytes | str) -> None:
 
 
 def test_extra_fields_never_replace_typed_ones() -> None:
-    sly = {name: "sly" for name in ("lead_id", "vertical", "first_name", "phone", "email", "state", "extra")}
+    sly = dict.fromkeys(("lead_id", "vertical", "first_name", "phone", "email", "state", "extra"), "sly")
     body = direct_post.lead_body(KEY, "solar", LEAD.model_copy(update={"extra": {**sly, "roof": "tile"}}))
     assert body == {**BODY, "extra": "sly", "roof": "tile"}
     assert (body["lead_id"], body["vertical"], body["phone"]) == (str(KEY), "solar", "+14155550100")
