@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from leadline.stack.state import StackState
 from leadline.stack.supervisor import Event, State
@@ -23,6 +24,15 @@ WORDS = {
 }
 
 
+class _Megabytes(ProgressColumn):
+    """How much of a download is there; nothing for what is not one."""
+
+    def render(self, task: Task) -> Text:
+        if task.total is None:
+            return Text()
+        return Text(f"{task.completed / 1e6:.0f} of {task.total / 1e6:.0f} MB", style="progress.download")
+
+
 class StackDisplay:
     """Progress while the stack starts, a line per event after that; lines only where there is no terminal."""
 
@@ -32,8 +42,7 @@ class StackDisplay:
             SpinnerColumn(finished_text=" "),
             TextColumn("{task.fields[service]:<14}"),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            DownloadColumn(),
+            _Megabytes(),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -62,7 +71,9 @@ class StackDisplay:
         """Show a service's change."""
         if self._live:
             task = self._task(event.service)
-            self._progress.update(task, description=WORDS[event.state], visible=event.state is not State.READY)
+            # A download is over once its service starts.
+            self._progress.reset(task, total=None, description=WORDS[event.state])
+            self._progress.update(task, visible=event.state is not State.READY)
         if not self._live or event.state is State.READY:
             seconds = f" in {event.seconds:.1f} s" if event.seconds is not None and event.state is State.READY else ""
             code = f" (exit code {event.exit_code})" if event.state in (State.DIED, State.FAILED) else ""
@@ -87,10 +98,15 @@ class StackDisplay:
 def print_endpoints(console: Console, home: Path, state: StackState) -> None:
     """Where everything is, and what to type next."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row("Kafka", state.kafka_bootstrap or "")
-    table.add_row("ClickHouse", f"{state.clickhouse_url}  (HTTP interface)")
-    table.add_row("Intake", f"{state.intake_url}/leads  (POST a JSON object)")
-    table.add_row("Sandbox buyer", f"{state.sandbox_url}/received")
+    places = (
+        ("Kafka", state.kafka_bootstrap, ""),
+        ("ClickHouse", state.clickhouse_url, "  (HTTP interface)"),
+        ("Intake", state.intake_url, "/leads  (POST a JSON object)"),
+        ("Sandbox buyer", state.sandbox_url, "/received"),
+    )
+    for name, place, what in places:
+        if place is not None:
+            table.add_row(name, place + what)
     table.add_row("Data and logs", str(home))
     console.print(table)
     console.print("Next: `leadline send FILE`, `leadline status`, `leadline journey LEAD_ID`.", style="dim")

@@ -102,6 +102,9 @@ class Stage(ABC, Generic[A]):
         """Outputs in order; changes go through ``tables``. An exception dead-letters the record that raises it."""
         raise NotImplementedError
 
+    def warm_up(self) -> None:  # most stages have nothing to load
+        """Load what the first record would otherwise wait for."""
+
     def rebuild(self, tables: Tables) -> None:
         """After a restore, fill the tables that are derived from others."""
 

@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from leadline import environment, logs
+from leadline.errors import CommandError
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 StageName = Literal["validation", "dedup", "routing", "delivery"]
 
 
@@ -72,10 +74,15 @@ def intake(*, host: str = "127.0.0.1", port: Annotated[int | None, Parameter(nam
     Parameters
     ----------
     host:
-        Address to listen on. The intake has no authentication yet, so keep it on loopback.
+        Address to listen on: a loopback one, since the intake does not ask who sends.
     port:
         Port to listen on; LEADLINE_INTAKE_PORT by default.
     """
+    if host not in LOOPBACK:
+        raise CommandError(
+            f"The intake does not ask who sends, so it does not listen on {host}.",
+            f"Listen on {LOOPBACK[0]} behind a proxy that does ask.",
+        )
     import uvicorn
 
     from connectors.inbound.intake import create_app

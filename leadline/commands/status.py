@@ -52,7 +52,9 @@ def status(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = 
     if state is None:
         console.print(f"No stack is running in {settings.home}. Start one with `leadline up`.")
     else:
-        table = Table("service", "state", "pid", "restarts", "lag (records)", "log", box=None, padding=(0, 2, 0, 0))
+        table = Table(
+            "service", "state", "pid", "restarts", "lag (records)", "log file", box=None, padding=(0, 2, 0, 0)
+        )
         for name, service in state.services.items():
             lag = lags.get(name)
             table.add_row(
@@ -61,7 +63,7 @@ def status(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = 
                 str(service.pid or ""),
                 str(service.restarts),
                 "" if lag is None else str(lag),
-                str(service.log),
+                service.log.name,
             )
         console.print(table)
         print_endpoints(console, settings.home, state)

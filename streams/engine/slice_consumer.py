@@ -46,12 +46,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 class SliceConsumer(driver.Consumer):
     """See the module.
 
-    ``before_revoke`` and ``before_flow`` are the engine's: the first ends what is in flight, the second restores state
-    before the first record of an assignment is delivered.
+    ``before_revoke``, ``before_flow`` and ``in_flow`` are the engine's: the first ends what is in flight, the second
+    restores state before the first record of an assignment is delivered, the third knows that records flow.
     """
 
     before_revoke: Rebalance
     before_flow: Rebalance
+    in_flow: Callable[[], None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -115,6 +116,11 @@ class SliceConsumer(driver.Consumer):
             await self.perform_seek()
         except Exception as error:  # as Faust does: the next assignment seeks again
             log.warning("seek failed while the flow was stopped", error=str(error))
+
+    def resume_flow(self) -> None:
+        """Let records flow: Faust calls it once an assignment is settled."""
+        super().resume_flow()
+        self.in_flow()
 
     async def perform_seek(self) -> None:
         """Go back to the committed offsets; what was fetched before is void."""

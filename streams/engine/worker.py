@@ -125,6 +125,9 @@ class Engine:
             async def before_flow(self, assigned: set[TP]) -> None:
                 await engine.open_lanes(assigned)
 
+            def in_flow(self) -> None:
+                engine.say_ready()
+
         class Transport(SliceTransport):
             pass
 
@@ -160,6 +163,11 @@ class Engine:
         except Exception as error:
             self.fail(error)
         log.info("partitions assigned", stage=self.stage.name, partitions=partitions)
+        if not partitions:  # a spare: nothing will flow, and it is ready to take over
+            self._on_ready()
+
+    def say_ready(self) -> None:
+        """Records flow."""
         self._on_ready()
 
     async def close_lanes(self) -> None:
@@ -191,6 +199,7 @@ class Engine:
     def run(self) -> None:
         """Run until a signal; does not return."""
         self.config.data.mkdir(parents=True, exist_ok=True)
+        self.stage.warm_up()
         worker = faust.Worker(
             self.app,
             loglevel=logging.getLevelName(self.config.log_level),

@@ -25,6 +25,12 @@ class Validation(Stage[RawArrival]):
     reads = (topics.LEADS,)
     writes = (topics.VALIDATED, topics.REJECTED)
 
+    def warm_up(self) -> None:
+        # The phone, email and ZIP code packages load their data at the first question.
+        validate(
+            {"first_name": "A", "last_name": "B", "phone": "+14155552671", "email": "a@example.com", "zip": "94105"}
+        )
+
     def decode(self, record: Record) -> RawArrival:
         return arrival_of(record)
 

@@ -1,4 +1,4 @@
-"""The Kafka clients on a real broker: what is acknowledged is there, what is not is an error, and keys land as Java's."""
+"""The Kafka clients on a real broker: acknowledged is stored, anything else an error, and keys land as Java's do."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_reading_where_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_lag(kafka_bootstrap: str, new_topic: NewTopic, unique: Callable[[str], str]) -> None:
     one, other = new_topic(partitions=2), new_topic()
     group, admin = unique("group"), clients.admin(kafka_bootstrap)
-    assert lag_of(admin, group, (one, other)) == 0
+    wait_until(lambda: lag_of(admin, group, (one, other)) == 0, "the broker knows the topics", 10)
     assert lag_of(admin, group, (one, "no-such-topic")) is None
     written(kafka_bootstrap, one, 10)
     written(kafka_bootstrap, other, 5)

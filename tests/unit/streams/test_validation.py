@@ -275,7 +275,7 @@ def test_nothing_typed_is_in_a_reason(raw: dict[str, str], lead_id_text: str) ->
     if isinstance(event, LeadRejected):
         for rejection in event.reasons:
             assert "xq7" not in rejection.model_dump_json().lower()
-            assert rejection.reason in Reason
+            assert rejection.reason in set(Reason)
         assert "xq7" not in event.vertical.lower()
 
 

@@ -1,0 +1,389 @@
+"""The sink on a real Kafka and a real engine: killed, starved or fed garbage, it loses and repeats nothing."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+from kit.events import DETAILS, event, record_of
+from kit.full_stack import wait_until
+
+from connectors.kafka import clients, topic_admin
+from connectors.kafka.producer import AckedProducer
+from schemas import headers
+from schemas.codec import encode
+from schemas.events import Event, LeadDelivered, LeadUnique, LeadUnrouted, LeadValidated
+from schemas.record import KafkaRecord
+from schemas.topics import CATALOGUE
+from warehouse.client import connect
+from warehouse.errors import WarehouseError
+from warehouse.migrate import migrate, migrations
+from warehouse.rows import COLUMNS, SUNK_TOPICS, row_of
+
+SINK = """
+import signal, sys
+from warehouse.client import connect
+from warehouse.sink import Sink, SinkConfig
+bootstrap, url, database, group = sys.argv[1:]
+config = SinkConfig(
+    bootstrap=bootstrap, database=database, group=group, batch_rows=500, batch_seconds=0.05, session_timeout_seconds=2.0
+)
+sink = Sink(config, connect(url), on_ready=lambda: print("ready", flush=True))
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda *_: sink.stop())
+sink.run()
+"""
+
+
+@dataclass
+class World:
+    """A database of one test, a sink group of its own, and what the test has produced."""
+
+    bootstrap: str
+    url: str
+    database: str
+    group: str
+    log: Path
+    sent: set[UUID] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.client: Client = connect(self.url)
+        self.producer = AckedProducer(self.bootstrap)
+
+    def send(self, events: Sequence[Event], *pairs: tuple[str, bytes]) -> None:
+        for one in events:
+            self.producer.produce(one.TOPIC.name, str(one.lead_id).encode(), encode(one), pairs)
+            self.sent.add(one.event_id)
+        self.producer.flush_now()
+
+    @contextmanager
+    def sink(self, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A sink process with partitions; killed at the end if it still runs."""
+        command = command or (sys.executable, "-c", SINK, self.bootstrap, self.url, self.database, self.group)
+        environment = {
+            **os.environ,
+            "LEADLINE_KAFKA_BOOTSTRAP": self.bootstrap,
+            "LEADLINE_CLICKHOUSE_URL": self.url,
+            "LEADLINE_CLICKHOUSE_DATABASE": self.database,
+            "LEADLINE_READY_FILE": str(self.log.with_suffix(".ready")),
+        }
+        with self.log.open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log, env=environment) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in self.client.query(sql.format(t=f"{self.database}.lead_events")).result_rows]
+
+    def stored(self) -> int:
+        """How many of the sent events are there."""
+        found = {row[0] for row in self.query("SELECT DISTINCT event_id FROM {t}")}
+        return len(found & self.sent)
+
+    def wait(self, seconds: float = 30.0) -> None:
+        """Wait until all that was sent is there."""
+        try:
+            wait_until(lambda: self.stored() == len(self.sent), f"{len(self.sent)} events in the warehouse", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self.stored()} are there\n{self.log.read_text()[-3000:]}") from None
+
+    def assert_exact(self) -> None:
+        """Every event has one final row, and its identity is in no other."""
+        counted = self.query("SELECT event_id, count() FROM {t} FINAL GROUP BY event_id")
+        ours = {event_id: count for event_id, count in counted if event_id in self.sent}
+        assert ours == dict.fromkeys(self.sent, 1)
+
+
+@pytest.fixture(scope="module")
+def topics(kafka_bootstrap: str) -> None:
+    admin = clients.admin(kafka_bootstrap)
+    topic_admin.apply(admin, topic_admin.diff(admin, CATALOGUE, 4), 4, 1)
+    wait_until(lambda: not topic_admin.diff(admin, CATALOGUE, 4), "the topics", 20)
+
+
+@pytest.fixture
+def world(
+    topics: None,
+    kafka_bootstrap: str,
+    clickhouse_url: str,
+    database: str,
+    unique: Callable[[str], str],
+    tmp_path: Path,
+) -> World:
+    found = World(kafka_bootstrap, clickhouse_url, database, unique("sink"), tmp_path / "sink.log")
+    migrate(found.client, database)
+    return found
+
+
+def unrouted(count: int, **changes: Any) -> list[Event]:
+    return [event(LeadUnrouted, **changes) for _ in range(count)]
+
+
+def test_every_event_is_soon_a_row(world: World) -> None:
+    """By the command itself, in the group of production."""
+    ready = world.log.with_suffix(".ready")
+    with world.sink(sys.executable, "-m", "leadline", "sink") as process:
+        wait_until(ready.exists, "the ready file", 30)
+        lead_id = uuid4()
+        sent = [event(model, lead_id) for model in DETAILS]
+        world.send(sent)
+        world.wait()
+        process.terminate()
+        assert process.wait(15) == 0
+    rows = {row[0]: row for row in world.query(f"SELECT {', '.join(COLUMNS)} FROM {{t}} FINAL")}
+    for one in sent:
+        expected = row_of(record_of(one))
+        stored = rows[one.event_id]
+        at = COLUMNS.index("received_at")
+        assert stored[:at] == expected[:at]
+        assert [moment.replace(tzinfo=UTC) for moment in stored[at : at + 2]] == list(expected[at : at + 2])
+        assert stored[at + 2 : -2] == expected[at + 2 : -2]
+
+
+def test_killed_anywhere_it_loses_nothing_and_counts_nothing_twice(world: World) -> None:
+    chance = random.Random(7)
+    kills = 0
+    for _ in range(4):
+        with world.sink() as process:
+            before = world.stored()
+            world.send(unrouted(2_000))
+            # Somewhere between the first new row and the last, at a random place of a batch.
+            enough = before + chance.randrange(1, 1_900)
+            wait_until(lambda: world.stored() >= enough or process.poll() is not None, "some rows", 30)  # noqa: B023
+            assert process.poll() is None, world.log.read_text()[-3000:]
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+    with world.sink() as process:
+        world.wait()
+        process.terminate()
+        assert process.wait(15) == 0
+    assert kills == 4
+    assert len(world.sent) == 8_000
+    world.assert_exact()
+
+
+def test_a_redelivered_record_is_one_row_and_a_replay_takes_its_place(world: World) -> None:
+    lead_id = uuid4()
+    first = event(LeadUnique, lead_id)
+    sold = [event(LeadDelivered, lead_id, run=run, campaign=f"run-{run}") for run in (0, 2, 1)]
+    with world.sink():
+        world.send([first])
+        world.wait()
+        world.send([first, first, *sold])
+        world.wait()
+        # The header of a replay counts like the event's own run.
+        again = event(LeadValidated, lead_id)
+        world.send([again])
+        world.send([again], (headers.RUN, b"3"))
+        wait_until(lambda: (3,) in world.query("SELECT run FROM {t} WHERE stage = 'validation'"), "the replay", 15)
+    rows = world.query(f"SELECT stage, run, campaign FROM {{t}} FINAL WHERE lead_id = '{lead_id}' ORDER BY stage")
+    assert rows == [("dedup", 0, ""), ("delivery", 2, "run-2"), ("validation", 3, "")]
+
+
+def test_garbage_on_every_topic_never_stops_it(world: World) -> None:
+    chance = random.Random(3)
+    marker = uuid4()
+    garbage = [None, b"", b"\x00", b"{}", b"[" * 2_000, b"\xff" * 50, *(chance.randbytes(60) for _ in range(20))]
+    garbage += [b"\x00" + n.to_bytes(4, "big") + chance.randbytes(80) for n in range(1, 16)]
+    pairs = [(headers.LEAD_ID, str(marker).encode()), (headers.RUN, b"-1"), (headers.DLQ_OFFSET, b"9" * 40)]
+    raw = clients.producer(world.bootstrap)
+    for topic in SUNK_TOPICS:
+        for value in garbage:
+            raw.produce(topic, value, headers=pairs)
+    # More months than ClickHouse takes in one insert by itself.
+    for month in range(150):
+        at = datetime(2005 + month // 12, 1 + month % 12, 1, tzinfo=UTC)
+        raw.produce("leads", b"{}", headers=pairs[:1], timestamp=round(at.timestamp() * 1000), partition=0)
+    raw.flush()
+    with world.sink() as process:
+        world.send(unrouted(10))
+        world.wait()
+        months = (
+            "SELECT uniqExact(toYYYYMM(received_at)) FROM {t} WHERE stage = 'received' AND received_at < '2018-01-01'"
+        )
+        wait_until(lambda: world.query(months)[0][0] >= 150, "150 months", 20)
+        assert process.poll() is None
+    dead = world.query(f"SELECT DISTINCT _topic FROM {{t}} WHERE stage = 'dead' AND lead_id = '{marker}'")
+    assert {topic for (topic,) in dead} <= set(SUNK_TOPICS)
+    # The rows of one lead collapse by design; each topic's garbage is known by its place when it names no lead.
+    assert dead
+    world.assert_exact()
+
+
+def test_two_share_and_one_takes_over(world: World) -> None:
+    with ExitStack() as stack:
+        first = stack.enter_context(world.sink())
+        second = stack.enter_context(world.sink())
+        assigned = lambda: world.log.read_text().count("ready")  # noqa: E731
+        wait_until(lambda: assigned() >= 3, "both are assigned partitions", 30)
+        world.send(unrouted(3_000))
+        first.terminate()
+        world.send(unrouted(3_000))
+        assert first.wait(20) == 0
+        world.wait()
+        third = stack.enter_context(world.sink())
+        world.send(unrouted(1_000))
+        second.kill()
+        world.send(unrouted(1_000))
+        world.wait()
+        assert third.poll() is None
+    world.assert_exact()
+
+
+def _values(numbers: Iterable[int]) -> str:
+    return ", ".join(f"({number})" for number in numbers)
+
+
+@contextmanager
+def embedded(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """An embedded warehouse of this test's own."""
+    command = [sys.executable, "-m", "warehouse.embedded", "--path", str(folder / "db"), "--port", str(port)]
+    with (folder / "warehouse.log").open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            wait_until(lambda: _answers(port) or process.poll() is not None, "the warehouse", 60)
+            assert process.poll() is None, (folder / "warehouse.log").read_text()[-2000:]
+            yield process
+        finally:
+            process.kill()
+
+
+def _answers(port: int) -> bool:
+    try:
+        connect(f"http://127.0.0.1:{port}").close()
+    except WarehouseError:
+        return False
+    return True
+
+
+def test_the_warehouse_may_be_away_for_a_while(
+    topics: None, kafka_bootstrap: str, unique: Callable[[str], str], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url, group = f"http://127.0.0.1:{port}", unique("sink")
+    with ExitStack() as stack:
+        with embedded(tmp_path, port) as warehouse:
+            world = World(kafka_bootstrap, url, "leadline", group, tmp_path / "sink.log")
+            migrate(world.client, "leadline")
+            sink = stack.enter_context(world.sink())
+            world.send(unrouted(500))
+            world.wait()
+            warehouse.send_signal(signal.SIGKILL)
+        world.send(unrouted(1_500))
+        wait_until(lambda: "trying again" in world.log.read_text(), "the sink noticed", 20)
+        with embedded(tmp_path, port):
+            world.client = connect(url)
+            world.wait()
+            assert sink.poll() is None, "the same sink went on"
+            world.assert_exact()
+
+
+def test_a_sink_without_its_table_says_what_to_do(world: World) -> None:
+    world.database = f"{world.database}_missing"
+    with world.sink() as process:
+        assert process.wait(30) != 0
+    assert "leadline up" in world.log.read_text()
+
+
+def test_the_table_is_what_the_rows_are(world: World) -> None:
+    columns = world.query(
+        f"SELECT name FROM system.columns WHERE database = '{world.database}' AND table = 'lead_events'"
+        " ORDER BY position"
+    )
+    assert tuple(name for (name,) in columns if name != "ingested_at") == COLUMNS
+
+
+def test_the_table_takes_every_row_that_any_bytes_give(world: World) -> None:
+    chance = random.Random(11)
+    extremes = (0, 1, 2**31, 2**53, 2**63 - 1)
+    records = [
+        KafkaRecord(topic, p, 2**40, stamp, None, value)
+        for topic in SUNK_TOPICS
+        for p, stamp in enumerate(extremes)
+        for value in (None, b"\xff", chance.randbytes(30), '{"source": "a\u0000b"}'.encode())
+    ]
+    for model in DETAILS:
+        value = bytearray(encode(event(model, UUID(int=5), attempt=2**16 - 1, run=2**31 - 1)))
+        for _ in range(100):
+            damaged = value.copy()
+            damaged[chance.randrange(5, len(value))] = chance.randrange(256)
+            records.append(KafkaRecord(model.TOPIC.name, 1, 1, 1_700_000_000_000, None, bytes(damaged)))
+    rows = [row_of(record) for record in records]
+    settings = {"max_partitions_per_insert_block": 0}
+    table = f"{world.database}.lead_events"
+    world.client.insert(table, rows, column_names=list(COLUMNS), settings=settings)
+    assert world.query("SELECT count() FROM {t}") == [(len(rows),)]
+
+
+def test_migrations_are_applied_once_and_in_order(world: World) -> None:
+    names = [migration.name for migration in migrations()]
+    assert migrate(world.client, world.database) == []
+    applied = world.client.query(f"SELECT name FROM {world.database}.schema_migrations FINAL ORDER BY name")
+    assert [row[0] for row in applied.result_rows] == names
+    world.client.command(f"DROP DATABASE {world.database} SYNC")
+    assert migrate(world.client, world.database) == names
+
+
+def test_a_migration_that_was_changed_is_refused(world: World) -> None:
+    world.client.command(
+        f"INSERT INTO {world.database}.schema_migrations (name, checksum, applied_at)"
+        " VALUES ('0001_lead_events', 'another', now64(3) + 10)"
+    )
+    with pytest.raises(WarehouseError, match="0001_lead_events"):
+        migrate(world.client, world.database)
+
+
+def test_an_insert_that_fails_while_it_is_written_is_no_success(world: World) -> None:
+    """A constraint, the limit of partitions, a view: the rows are not there, so the client must hear of it."""
+    client, database = world.client, world.database
+    client.command(f"CREATE TABLE {database}.small (n UInt64, CONSTRAINT c CHECK n < 10) ENGINE = MergeTree ORDER BY n")
+    client.command(f"CREATE TABLE {database}.parts (n UInt64) ENGINE = MergeTree PARTITION BY n ORDER BY n")
+    client.command(f"CREATE TABLE {database}.seen (n UInt64) ENGINE = MergeTree ORDER BY n")
+    client.command(
+        f"CREATE MATERIALIZED VIEW {database}.strict ENGINE = MergeTree ORDER BY m"
+        f" AS SELECT throwIf(n = 7) AS m FROM {database}.seen"
+    )
+    for table, numbers in (("small", [1, 50]), ("parts", range(101)), ("seen", [7])):
+        with pytest.raises(DatabaseError):
+            client.insert(f"{database}.{table}", [[n] for n in numbers], column_names=["n"])
+        with pytest.raises(DatabaseError):
+            client.command(f"INSERT INTO {database}.{table} SETTINGS max_threads = 1 VALUES", data=_values(numbers))
+    assert client.query(f"SELECT count() FROM {database}.small").result_rows == [(0,)]
+
+
+def test_an_insert_may_hold_any_bytes(world: World) -> None:
+    texts = [
+        "",
+        "\n",
+        "\n\n",
+        ";\n\n",
+        "a\n\nb;",
+        "'",
+        "\\",
+        "\0",
+        "FORMAT TSV\n\n",
+        "--",
+        "{x:String}",
+        "\n\n\n" * 1000,
+    ]
+    world.client.command(f"CREATE TABLE {world.database}.texts (n UInt64, t String) ENGINE = MergeTree ORDER BY n")
+    rows = [[n, text] for n, text in enumerate(texts)]
+    world.client.insert(f"{world.database}.texts", rows, column_names=["n", "t"])
+    stored = world.client.query(f"SELECT n, t FROM {world.database}.texts ORDER BY n").result_rows
+    assert [list(row) for row in stored] == rows
