@@ -77,9 +77,14 @@ def keep(path: Path, results: Iterable[Result]) -> None:
 
 
 def shortfalls(results: Iterable[Result], at_least: Mapping[str, float]) -> list[str]:
-    """A sentence for each ratio that is below the smallest one that is good enough."""
-    return [
-        f"{result.name} is {result.ratio:.1f} × {result.peer}; it has to be at least {at_least[result.peer]:g} ×"
-        for result in results
-        if result.peer in at_least and result.ratio is not None and result.ratio < at_least[result.peer]
-    ]
+    """A sentence for each ratio of one benchmark that is below the smallest one that is good enough."""
+    found = {result.peer: result for result in results}
+    name = next(iter(found.values())).name
+    told = []
+    for peer, least in at_least.items():
+        ratio = found[peer].ratio if peer in found else None
+        if ratio is None:
+            told.append(f"{name} was not measured against {peer}")
+        elif ratio < least:
+            told.append(f"{name} is {ratio:.2f} × {peer}; it has to be at least {least:g} ×")
+    return told

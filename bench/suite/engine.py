@@ -55,9 +55,7 @@ def _quix() -> list[str]:
     return [python_of(script), str(script)]
 
 
-@benchmark(
-    "engine-passthrough", unit="records/s", summary="records copied from topic to topic", at_least={FAUST: 10.0}
-)
+@benchmark("engine-passthrough", unit="records/s", summary="records copied from topic to topic", at_least={FAUST: 10.0})
 def passthrough(session: Session) -> Samples:
     """No state."""
     return _measure(session, "engine-passthrough", table=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -96,6 +97,7 @@ def apply(
     if new:
         for future in admin.create_topics(list(new.values()), operation_timeout=TIMEOUT_SECONDS).values():
             future.result()
+        _wait_until_known(admin, set(new))
     for change in changes:
         if change.config:
             entries = [
@@ -108,3 +110,10 @@ def apply(
         if change.create or change.config:
             made.append(change)
     return made
+
+
+def _wait_until_known(admin: AdminClient, names: set[str]) -> None:
+    # A created topic is known to the controller at once, and to the brokers that clients ask a moment later.
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not names <= set(admin.list_topics(timeout=TIMEOUT_SECONDS).topics) and time.monotonic() < deadline:
+        time.sleep(0.05)
