@@ -63,9 +63,8 @@ class Broker:
 
     def count_in(self, places: Sequence[TopicPartition]) -> int:
         """Records that partitions have, by their end offsets: one request, so it may be asked often."""
-        ends = self._admin.list_offsets(  # type: ignore[no-untyped-call]
-            {place: OffsetSpec.latest() for place in places}
-        )
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        ends = self._admin.list_offsets(dict.fromkeys(places, latest))
         return sum(future.result(TIMEOUT_SECONDS).offset for future in ends.values())
 
     def places(self, topics: Iterable[str]) -> list[TopicPartition]:

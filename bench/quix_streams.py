@@ -2,8 +2,10 @@
 # requires-python = ">=3.11"
 # dependencies = ["quixstreams==3.28.1"]
 # ///
-"""The peer: Quix Streams as its documentation sets it up, at least once. It needs an older librdkafka binding than ours,
-hence an environment of its own: ``uv run --script bench/quix_streams.py --help``.
+"""The peer: Quix Streams as its documentation sets it up, at least once.
+
+It needs an older librdkafka binding than ours, hence an environment of its own, locked beside this file:
+``uv run --script bench/quix_streams.py --help``. ``uv lock --script bench/quix_streams.py`` resolves it again.
 """
 
 from __future__ import annotations

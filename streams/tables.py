@@ -16,9 +16,13 @@ from pydantic import TypeAdapter
 V = TypeVar("V")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TableSpec(Generic[V]):
-    """A table's name and the type of its values. A ``derived`` table has no changelog: its stage rebuilds it."""
+    """A table's name and the type of its values. A ``derived`` table has no changelog: its stage rebuilds it.
+
+    A spec is a constant and equals itself only: it is part of every key that a slice touches, and hashing its fields
+    there would cost more than the look-up.
+    """
 
     name: str
     value: type[V]

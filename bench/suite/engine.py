@@ -41,12 +41,15 @@ class Contender:
 def contenders(session: Session) -> list[Contender]:
     """Ours and its peers, in the order of a round."""
     most = session.records or RECORDS
-    module = lambda name: lambda: [sys.executable, "-m", f"bench.{name}"]  # noqa: E731
     return [
-        Contender("leadline", module("leadline_engine"), most),
+        Contender("leadline", lambda: _module("leadline_engine"), most),
         Contender(QUIX, _quix, most),
-        Contender(FAUST, module("default_faust"), session.scaled(FAUST_RECORDS, RECORDS)),
+        Contender(FAUST, lambda: _module("default_faust"), session.scaled(FAUST_RECORDS, RECORDS)),
     ]
+
+
+def _module(name: str) -> list[str]:
+    return [sys.executable, "-m", f"bench.{name}"]
 
 
 @cache

@@ -33,6 +33,8 @@ class AckedProducer:
             },
         )
 
+        self._produce = self._producer.produce
+
     def _failed(self, error: KafkaError | None, _message: object) -> None:
         self._error = self._error or error
 
@@ -51,7 +53,11 @@ class AckedProducer:
         """
         while True:
             try:
-                self._producer.produce(topic, value=value, key=key, headers=list(headers) or None, partition=partition)
+                # Most records have no headers, and here every microsecond is one for each record of the pipeline.
+                if headers:
+                    self._produce(topic, value, key, partition, headers=list(headers))
+                else:
+                    self._produce(topic, value, key, partition)
                 return
             except BufferError:
                 self._producer.poll(0.1)

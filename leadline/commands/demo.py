@@ -76,18 +76,30 @@ async def _with_stack(settings: Settings, console: Console, count: int, keep: bo
         if running.done():
             waiting.cancel()
             await running
-            return False
+            return _stopped(console)
         try:
             as_expected = await asyncio.to_thread(_show, console, count, stop.is_set)
             if keep and not stop.is_set():
                 console.print("Everything keeps running; `leadline status` in another terminal. Ctrl-C stops it.")
                 await stop.wait()
+        except Exception:
+            if not stop.is_set():  # else it lost the services that are being stopped
+                raise
+            as_expected = False
         finally:
+            interrupted = stop.is_set() and not keep
             stop.set()
             await running
+    if interrupted:
+        return _stopped(console)
     if not keep:
         console.print("The stack is stopped again; the data stays. `leadline up` brings it back.", style="dim")
     return as_expected
+
+
+def _stopped(console: Console) -> bool:
+    console.print("Stopped; the data stays. `leadline demo` starts again.", style="dim")
+    return False
 
 
 def _show(console: Console, count: int, stopped: Callable[[], bool] = lambda: False) -> bool:
@@ -119,6 +131,8 @@ def _show(console: Console, count: int, stopped: Callable[[], bool] = lambda: Fa
             funnel = queries.funnel(client, database)
             live.update(_bars(funnel, total))
             time.sleep(REFRESH_SECONDS)
+    if stopped():
+        return False
     seconds = time.monotonic() - started
     console.print(_bars(funnel, total))
     console.print(f"All leads are at their end, {seconds:.1f} s after the first was sent.\n", style="dim")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import io
 import logging
 import os
@@ -32,6 +33,9 @@ EXIT_FAILED: Final = 70
 """A slice could not be done: the process ends without committing it, and its supervisor starts another."""
 
 GRACE_SECONDS: Final = 3.0
+
+COLLECTION_THRESHOLDS: Final = (50_000, 20, 50)
+"""Of Python's cycle collector; its defaults took a fifth of the engine's time."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +203,7 @@ class Engine:
     def run(self) -> None:
         """Run until a signal; does not return."""
         self.config.data.mkdir(parents=True, exist_ok=True)
+        _collect_less_often()
         self.stage.warm_up()
         worker = faust.Worker(
             self.app,
@@ -211,6 +216,14 @@ class Engine:
             blocking_timeout=None,
         )
         worker.execute_from_commandline()
+
+
+def _collect_less_often() -> None:
+    """Set the cycle collector for slices: a thousand live records each are no reason to look for garbage at every
+    seven hundredth. Records, outputs and tables hold no cycles; what is left for the collector is little."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTION_THRESHOLDS)
 
 
 def _detail(error: BaseException) -> str:

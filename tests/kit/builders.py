@@ -6,6 +6,7 @@ import types
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from typing import Any, TypeVar, Union, get_args, get_origin
 from uuid import UUID, uuid5
 
@@ -155,12 +156,16 @@ def _values(annotation: Any, metadata: Iterable[Any] = ()) -> st.SearchStrategy[
         return st.one_of(st.none(), *(_values(a) for a in arguments if a is not type(None)))
     if origin is list:
         return st.lists(_values(arguments[0]), max_size=3)
+    if origin is tuple:
+        return st.lists(_values(arguments[0]), max_size=3).map(tuple)
     if origin is dict:
         return st.dictionaries(_values(arguments[0]), _values(arguments[1]), max_size=3)
     if annotation is int:
         bounds = list(metadata)
         lowest = next((b.ge for b in bounds if hasattr(b, "ge")), -(2**63))
         return st.integers(lowest, next((b.lt for b in bounds if hasattr(b, "lt")), 2**63) - 1)
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return st.sampled_from(annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return models(annotation)
     return _PRIMITIVES[annotation]
@@ -169,7 +174,7 @@ def _values(annotation: Any, metadata: Iterable[Any] = ()) -> st.SearchStrategy[
 _AVRO: dict[str, st.SearchStrategy[Any]] = {
     "null": st.none(),
     "string": texts,
-    "long": st.integers(0, 2**31 - 1),  # the narrowest that a model has
+    "long": st.integers(0, 2**16 - 1),  # the narrowest that a model has
     "double": st.floats(allow_nan=False),
     "boolean": st.booleans(),
     "bytes": st.binary(max_size=8),

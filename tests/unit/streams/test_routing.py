@@ -1,0 +1,203 @@
+"""Routing: who is offered a lead, in which order, and that nobody is offered it twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kit.builders import NOW, STATES, campaign, configuration, context, lead, lead_id, unique
+
+from schemas.codec import encode
+from schemas.config import Campaign, Configuration
+from schemas.events import Event, LeadDelivered, LeadRouted, LeadUndelivered, LeadUnique, LeadUnrouted, Offer
+from schemas.identity import Step, event_id
+from schemas.reasons import Reason
+from streams.routing.stage import DECISIONS, REDECIDABLE, Routing, Status
+from streams.stage import Context
+from streams.tables import Tables
+
+STAGE = Routing()
+
+
+def through(tables: Tables, now: Context, *arrivals: Event) -> list[Any]:
+    outputs = STAGE.process(arrivals, tables, now)
+    tables.commit()
+    for output in outputs:
+        event = output.value
+        key = event.candidates[0].buyer if isinstance(event, Offer) else event.person  # type: ignore[union-attr]
+        assert (output.topic, output.key) == (event.TOPIC.name, key.encode())  # type: ignore[union-attr]
+    return [output.value for output in outputs]
+
+
+def ended(name: object, status: Status, run: int = 0) -> Event:
+    """How delivery reports the end of a lead."""
+    common = unique(name, run=run).model_dump(exclude={"lead"})
+    common["event_id"] = event_id(lead_id(name), Step.DELIVERY, run)
+    if status is Status.SOLD:
+        return LeadDelivered(**common, campaign="a", buyer="a", price=1, reference=None)
+    reason = Reason.OUTCOME_UNKNOWN if status is Status.HELD else Reason.ALL_DECLINED
+    return LeadUndelivered(**common, reason=reason, declines=[])
+
+
+def offers(events: list[Any]) -> list[Offer]:
+    return [event for event in events if isinstance(event, Offer)]
+
+
+campaigns = st.lists(
+    st.builds(
+        lambda name, states, priority, vertical: campaign(
+            name, states=frozenset(states), priority=priority, vertical=vertical
+        ),
+        st.sampled_from("abcdefg"),
+        st.sets(st.sampled_from(STATES), min_size=1),
+        st.integers(1, 3),
+        st.sampled_from(["solar", "solar", "roofing"]),
+    ),
+    max_size=6,
+    unique_by=lambda c: c.id,
+)
+
+
+def eligible(release: Configuration, event: LeadUnique) -> set[str]:
+    return {c.id for c in release.campaigns if c.vertical == event.vertical and event.lead.state in c.states}
+
+
+@settings(max_examples=200)
+@given(campaigns, st.sampled_from(STATES))
+def test_a_decision_has_every_campaign_of_the_vertical_and_says_why(found: list[Campaign], state: str) -> None:
+    release = configuration(*found)
+    event = unique("x", content=lead(state=state))
+    decided, *rest = through(Tables(), context(release), event)
+    by_id = {e.campaign: e for e in decided.evaluations}
+    assert set(by_id) == {c.id for c in found if c.vertical == "solar"}
+    qualified = eligible(release, event)
+    assert {c for c, e in by_id.items() if e.reason is None} == qualified
+    assert {c for c, e in by_id.items() if e.rank is not None} == qualified
+    assert all(e.reason in (None, Reason.FILTER_STATE) for e in by_id.values())
+    assert decided.release == release.release
+    if not qualified:
+        assert isinstance(decided, LeadUnrouted)
+        assert decided.reason == Reason.NO_CAMPAIGN
+        assert rest == []
+        return
+    assert isinstance(decided, LeadRouted)
+    assert [c.campaign for c in decided.candidates] == sorted(qualified, key=lambda c: by_id[c].rank or 0)
+    priorities = [release.campaign_by_id[c.campaign].priority for c in decided.candidates]
+    assert all(a <= b for a, b in pairwise(priorities))
+    (offer,) = rest
+    assert (offer.candidates, offer.cursor, offer.attempt, offer.declines) == (decided.candidates, 0, 0, [])
+    assert offer.lead == event.lead
+
+
+@settings(max_examples=100)
+@given(st.integers(2, 5), st.integers(1, 30), st.lists(st.integers(1, 7), min_size=1))
+def test_equal_priorities_take_turns(size: int, count: int, slices: list[int]) -> None:
+    release = configuration(*(campaign(name) for name in "abcdefg"[:size]))
+    tables, first = Tables(), Counter[str]({name: 0 for name in "abcdefg"[:size]})
+    leads = [unique(n) for n in range(count)]
+    while leads:
+        step = slices[len(leads) % len(slices)]
+        for offer in offers(through(tables, context(release), *leads[:step])):
+            first[offer.candidates[0].campaign] += 1
+            assert max(first.values()) - min(first.values()) <= 1
+        leads = leads[step:]
+    assert first.total() == count
+
+
+@settings(max_examples=100)
+@given(campaigns, st.lists(st.sampled_from(STATES), max_size=10), st.integers(1, 3))
+def test_a_campaign_that_does_not_qualify_changes_nobodys_decision(
+    found: list[Campaign], states: list[str], priority: int
+) -> None:
+    events = [unique(n, content=lead(state=s)) for n, s in enumerate(states)]
+    more = campaign("zzz", states=frozenset({"TX"}), priority=priority)
+    without = offers(through(Tables(), context(configuration(*found)), *events))
+    with_it = offers(through(Tables(), context(configuration(*found, more)), *events))
+    assert [o.candidates for o in without] == [o.candidates for o in with_it]
+
+
+@settings(max_examples=100)
+@given(campaigns, campaigns, st.lists(st.sampled_from(STATES), min_size=1, max_size=6))
+def test_a_redelivered_lead_gets_the_very_decision_it_had(
+    found: list[Campaign], later: list[Campaign], states: list[str]
+) -> None:
+    events = [unique(n, content=lead(state=s)) for n, s in enumerate(states)]
+    tables = Tables()
+    first = through(tables, context(configuration(*found)), *events)
+    again = through(tables, context(configuration(*later), now=NOW.replace(year=2027)), *events)
+    assert [encode(e) for e in first] == [encode(e.model_copy(update={"occurred_at": NOW})) for e in again]
+
+
+statuses = st.sampled_from([None, Status.SOLD, Status.HELD, Status.UNSOLD])
+
+
+@settings(max_examples=100)
+@given(statuses, st.integers(1, 5))
+def test_a_replay_offers_only_what_nobody_has(status: Status | None, run: int) -> None:
+    tables, now = Tables(), context(configuration(campaign("a"), campaign("b")))
+    through(tables, now, unique("x"), *([ended("x", status)] if status else []))
+    events = through(tables, now, unique("x", run=run))
+    assert isinstance(events[0], LeadRouted)
+    assert events[0].run == run
+    assert bool(offers(events)) == (status is Status.UNSOLD)
+    if status is Status.UNSOLD:
+        assert {o.run for o in offers(events)} == {run}
+
+
+def test_a_replay_decides_anew_by_the_configuration_of_now() -> None:
+    tables, before, after = Tables(), context(configuration()), context(configuration(campaign("a")))
+    assert isinstance(through(tables, before, unique("x"))[0], LeadUnrouted)
+    assert isinstance(through(tables, after, unique("x"))[0], LeadUnrouted)  # a redelivery: no new decision
+    (offer,) = offers(through(tables, after, unique("x", run=1)))
+    assert offer.release == after.configuration.release
+
+
+@pytest.mark.parametrize("status", sorted(set(Status) - {Status.OFFERED, Status.UNROUTED}))
+def test_how_a_lead_ended_is_noted(status: Status) -> None:
+    tables, now = Tables(), context(configuration(campaign("a")))
+    assert through(tables, now, unique("x"), ended("x", status)) == []
+    assert [d.status for d in tables[DECISIONS].values()] == [status]
+
+
+@given(st.permutations([Status.SOLD, Status.UNSOLD, Status.HELD, Status.SOLD]))
+def test_a_sale_is_never_forgotten(ends: list[Status]) -> None:
+    tables, now = Tables(), context(configuration(campaign("a")))
+    through(tables, now, unique("x"), *(ended("x", status) for status in ends))
+    assert [d.status for d in tables[DECISIONS].values()] == [Status.SOLD]
+
+
+def test_an_end_of_an_earlier_run_says_nothing_about_a_later_decision() -> None:
+    tables, now = Tables(), context(configuration(campaign("a")))
+    through(tables, now, unique("x"), ended("x", Status.UNSOLD), unique("x", run=2), ended("x", Status.UNSOLD))
+    assert [(d.status, d.run) for d in tables[DECISIONS].values()] == [(Status.OFFERED, 2)]
+    assert not offers(through(tables, now, unique("x", run=3)))
+
+
+def test_an_end_of_a_lead_that_routing_never_saw_is_no_failure() -> None:
+    assert through(Tables(), context(), ended("x", Status.SOLD), ended("y", Status.UNSOLD)) == []
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), statuses), max_size=25))
+def test_whatever_comes_a_lead_that_someone_has_is_not_offered_in_another_run(
+    steps: list[tuple[int, int, Status | None]],
+) -> None:
+    """Deliveries, ends and replays of three leads in any order."""
+    tables, now = Tables(), context(configuration(campaign("a"), campaign("b")))
+    known: dict[int, tuple[Status, int]] = {}  # by lead: where it stands, and the run that decided
+    for name, run, status in steps:
+        before = known.get(name)
+        if status is not None:
+            through(tables, now, ended(name, status, run))
+            if before and before[0] is not Status.SOLD and run >= before[1]:
+                known[name] = (status, before[1])
+            continue
+        made = offers(through(tables, now, unique(name, run=run)))
+        decided_anew = before is None or (run > before[1] and before[0] in REDECIDABLE)
+        assert bool(made) == (decided_anew or (before is not None and run <= before[1]))
+        if decided_anew:
+            known[name] = (Status.OFFERED, run)
