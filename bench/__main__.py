@@ -73,23 +73,24 @@ def main(
 
 
 def _table(found: list[Result], chosen: list[Benchmark]) -> Table:
-    """Ours beside each peer, medians and ratios; then every round."""
-    table = Table("benchmark", "unit", "ours", "peer", "peer's", "ratio", "rounds: ours / peer's", title_justify="left")
-    for column in (2, 4, 5):
+    """Ours beside each peer: medians, the ratio's median and its range over the rounds."""
+    table = Table("benchmark", "unit", "ours", "peer", "peer's", "ratio", "in rounds", "rounds")
+    for column in (2, 4, 5, 6, 7):
         table.columns[column].justify = "right"
     for benchmark in chosen:
         for result in (result for result in found if result.name == benchmark.name):
-            table.add_row(
-                result.name,
-                result.unit,
-                f"{result.value:,.0f}",
-                result.peer or "",
-                "" if result.peer_value is None else f"{result.peer_value:,.0f}",
-                "" if result.ratio is None else f"{result.ratio:.2f} ×",
-                "   ".join(" / ".join(f"{value:,.0f}" for value in run) for run in result.runs),
-            )
+            table.add_row(result.name, result.unit, f"{result.value:,.0f}", *_beside(result), str(len(result.runs)))
         table.add_section()
+    for shown in table.columns:
+        shown.no_wrap = True
     return table
+
+
+def _beside(result: Result) -> tuple[str, str, str, str]:
+    if result.peer is None or result.peer_value is None:
+        return "", "", "", ""
+    ratios = [ours / peer for ours, peer in result.runs]
+    return result.peer, f"{result.peer_value:,.0f}", f"{result.ratio:.1f} ×", f"{min(ratios):.1f}–{max(ratios):.1f}"
 
 
 def _stop(number: int, _frame: object) -> None:

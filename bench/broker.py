@@ -27,7 +27,8 @@ class Broker:
 
     @cached_property
     def _admin(self) -> AdminClient:
-        return clients.admin(self.bootstrap)
+        # Silent: whatever goes wrong is raised, and after Ctrl-C the broker goes first.
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
     def create(self, *topics: str) -> None:
         """Make topics, and wait until each partition is led."""
@@ -86,7 +87,7 @@ def write(bootstrap: str, topic: str, records: Iterable[tuple[bytes | None, byte
     Raises:
         BenchmarkError: some are not.
     """
-    producer = clients.producer(bootstrap)
+    producer = clients.producer(bootstrap, log_level=0)  # as above
     for key, value in records:
         while True:
             try:

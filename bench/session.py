@@ -48,9 +48,12 @@ class Session:
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Progress]:
         """A bar for one run; the caller updates its only task. Nothing is shown where nobody watches."""
+        watched = self.console.is_terminal
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
         # Four times a second: drawing more often would take the processor from who is measured.
-        with Progress(*columns, console=self.console, transient=True, refresh_per_second=4) as progress:
+        with Progress(
+            *columns, console=self.console, transient=True, refresh_per_second=4, disable=not watched
+        ) as progress:
             progress.add_task(label, total=total)
             yield progress
 

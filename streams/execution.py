@@ -56,21 +56,37 @@ def _isolate(
     tables: Tables,
     context: Context,
 ) -> Plan[Any]:
-    if not items:
-        return Plan()
+    letters: list[Output] = []
+    savepoint = tables.savepoint()
+    while items:
+        try:
+            plan = work([arrival for _, arrival in items])
+            return Plan(letters + encoded(plan.outputs), plan.effects)
+        except Exception as error:
+            tables.rollback(savepoint)
+            # Where no record fails alone, none can be told from the others.
+            poison = _poisonous(items, work, tables) or [(item, error) for item in items]
+            tables.rollback(savepoint)
+        letters += [_poison(stage, record, arrival, error, context) for (record, arrival), error in poison]
+        dead = {id(item) for item, _ in poison}
+        # The rest goes through in one piece: a stage may bring together what a slice has of one lead.
+        items = [item for item in items if id(item) not in dead]
+    return Plan(letters)
+
+
+def _poisonous(
+    items: Sequence[Item], work: Callable[[Sequence[Any]], Plan[Any]], tables: Tables
+) -> list[tuple[Item, Exception]]:
     savepoint = tables.savepoint()
     try:
-        plan = work([arrival for _, arrival in items])
-        return Plan(encoded(plan.outputs), plan.effects)
+        encoded(work([arrival for _, arrival in items]).outputs)
+        return []
     except Exception as error:
         tables.rollback(savepoint)
         if len(items) == 1:
-            record, arrival = items[0]
-            return Plan([_poison(stage, record, arrival, error, context)])
+            return [(items[0], error)]
     middle = len(items) // 2
-    first = _isolate(stage, items[:middle], work, tables, context)
-    second = _isolate(stage, items[middle:], work, tables, context)
-    return Plan(first.outputs + second.outputs, first.effects + second.effects)
+    return _poisonous(items[:middle], work, tables) + _poisonous(items[middle:], work, tables)
 
 
 def _poison(stage: Stage[Any], record: Record, arrival: Arrival | None, error: Exception, context: Context) -> Output:

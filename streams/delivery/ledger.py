@@ -33,7 +33,8 @@ COUNTED: Final = frozenset({Status.RESERVED, Status.ACCEPTED, Status.UNKNOWN})
 
 
 class Entry(Frozen):
-    """One lead and campaign. ``day`` is the campaign's local day that the lead counts on."""
+    """One lead and campaign. ``day`` is the campaign's local day that the lead counts on, ``release`` the configuration
+    that decided."""
 
     campaign: str
     day: str
@@ -45,6 +46,7 @@ class Entry(Frozen):
     http_status: int | None = None
     posts: int = 0
     latency_ms: float = 0.0
+    release: str = ""
 
 
 LEDGER: Final = TableSpec("ledger", Entry)

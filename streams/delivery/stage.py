@@ -103,7 +103,14 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
                 return _settled(tables, key, offer, campaign.id, Status.UNKNOWN, Reason.OUTCOME_UNKNOWN, day, context)
         elif not has_room(tables, campaign, day):
             return _settled(tables, key, offer, campaign.id, Status.SKIPPED, Reason.CAP_DAILY, day, context)
-        reserved = Entry(campaign=campaign.id, day=day, status=Status.RESERVED, run=offer.run, at=context.now)
+        reserved = Entry(
+            campaign=campaign.id,
+            day=day,
+            status=Status.RESERVED,
+            run=offer.run,
+            at=context.now,
+            release=context.configuration.release,
+        )
         write(tables, key, reserved)
         return Post(
             key=idempotency_key(offer.lead_id, campaign.id),
@@ -163,7 +170,15 @@ def _settled(
     tables: Tables, key: str, offer: Offer, campaign: str, status: Status, reason: Reason, day: str, context: Context
 ) -> Entry:
     # A skip is stored like any outcome: were it decided again after a crash, the lead could be sold twice.
-    entry = Entry(campaign=campaign, day=day, status=status, run=offer.run, at=context.now, reason=reason)
+    entry = Entry(
+        campaign=campaign,
+        day=day,
+        status=status,
+        run=offer.run,
+        at=context.now,
+        reason=reason,
+        release=context.configuration.release,
+    )
     write(tables, key, entry)
     return entry
 
@@ -171,7 +186,7 @@ def _settled(
 def _outputs(offer: Offer, candidate: Candidate, entry: Entry, context: Context) -> list[Output]:
     """The attempt, and what follows from it: sold, held, the next candidate, or nobody left."""
     common = envelope(offer, Step.ATTEMPT, context, attempt=offer.cursor)
-    common |= {"person": offer.person, "occurred_at": entry.at}
+    common |= {"person": offer.person, "occurred_at": entry.at, "release": entry.release}
     accepted = entry.status is Status.ACCEPTED
     attempt = Delivery(
         **common,
