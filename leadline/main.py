@@ -16,6 +16,7 @@ from connectors.config_file import ConfigurationError
 from connectors.inbound.lead_file import LeadFileError
 from connectors.kafka.producer import DeliveryFailedError
 from connectors.secret_file import SecretError
+from leadline.commands import demo, journey, processes, replay, send, status, topics, up
 from leadline.errors import CommandError
 from leadline.stack.errors import StackError
 from warehouse.errors import WarehouseError
@@ -33,22 +34,22 @@ app = cyclopts.App(
     LEADLINE_CLICKHOUSE_URL above all: with one of them set, that part of the local stack is not started.
     """,
 )
-topics = cyclopts.App(name="topics", help="The topics of the catalogue, as they are on the cluster.")
+topics_app = cyclopts.App(name="topics", help="The topics of the catalogue, as they are on the cluster.")
 
-app.command("leadline.commands.up:up")
-app.command("leadline.commands.up:down")
-app.command("leadline.commands.status:status")
-app.command("leadline.commands.demo:demo")
-app.command("leadline.commands.send:send")
-app.command("leadline.commands.send:generate")
-app.command("leadline.commands.journey:journey")
-app.command("leadline.commands.replay:replay")
-app.command(topics)
-topics.command("leadline.commands.topics:diff", name="diff")
-topics.command("leadline.commands.topics:apply", name="apply")
-app.command("leadline.commands.processes:worker")
-app.command("leadline.commands.processes:sink")
-app.command("leadline.commands.processes:intake")
+app.command(up.up)
+app.command(up.down)
+app.command(status.status)
+app.command(demo.demo)
+app.command(send.send)
+app.command(send.generate)
+app.command(journey.journey)
+app.command(replay.replay)
+app.command(topics_app)
+topics_app.command(topics.diff)
+topics_app.command(topics.apply)
+app.command(processes.worker)
+app.command(processes.sink)
+app.command(processes.intake)
 
 
 def main() -> None:

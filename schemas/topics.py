@@ -11,7 +11,7 @@ from typing import Final
 
 DAY_MS: Final = 86_400_000
 
-RAW_LEAD_BYTES: Final = 1_048_576
+RAW_LEAD_BYTES: Final = 2_097_152
 EVENT_BYTES: Final = 4 * RAW_LEAD_BYTES
 """An event holds its raw lead at most twice, so whatever ``leads`` takes, the topics after it take too."""
 

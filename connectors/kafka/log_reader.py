@@ -53,7 +53,9 @@ def read_range(
     try:
         asked = TopicPartition(topic, partition)
         low, high = watermarks(consumer, asked)
-        position = max(low, first or 0)
+        if first is not None and first < low:
+            raise KafkaException(KafkaError(KafkaError.OFFSET_OUT_OF_RANGE))
+        position = low if first is None else first
         stop = high if end is None else min(end, high)
         if position >= stop:
             return

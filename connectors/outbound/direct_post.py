@@ -3,7 +3,8 @@
 Answers, by the contract with a buyer:
 
 - 2xx with ``{"status": "accepted" | "rejected" | "duplicate", "reference", "reason"}`` is the buyer's word;
-- 408, 425, 429 and 5xx are passing: the post is repeated under the same key, after ``Retry-After`` where it is given;
+- 408, 425, 429 and 5xx are passing: the post is repeated under the same key, after ``Retry-After`` where it is given.
+  Only 425, 429 and 503 say that nothing was done; any other may hide a sale, and leaves the outcome open;
 - any other status is an error of one side's set-up: not repeated, the lead goes on to the next candidate, unless an
   earlier post left open whether the buyer has it;
 - no connection in half of a request's time: the buyer is unreachable, and the post is repeated;
@@ -36,7 +37,7 @@ LONGEST_PAUSE_SECONDS: Final = 5.0
 LONGEST_RETRY_AFTER_SECONDS: Final = 60.0
 LONGEST_REFERENCE: Final = 200
 PASSING: Final = frozenset({408, 425, 429})
-UNTOUCHED: Final = frozenset({429, 503})
+UNTOUCHED: Final = frozenset({425, 429, 503})
 """Answers that say the buyer did nothing with the request."""
 
 WORDS: Final = {
@@ -97,7 +98,7 @@ async def _post_once(session: aiohttp.ClientSession, delivery: DirectPost, key: 
             allow_redirects=False,
         ) as response:
             content = await _read(response)
-            return _judge(response.status, response.headers.get("Retry-After"), content, delivery)
+            return _judge(response.status, response.headers.get("Retry-After"), content)
     except aiohttp.InvalidURL:
         return _Try(Answer(Outcome.ERROR, Reason.BUYER_UNREACHABLE), settled=True)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
@@ -115,13 +116,12 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return content
 
 
-def _judge(status: int, retry_after: str | None, content: bytes, delivery: DirectPost) -> _Try:
+def _judge(status: int, retry_after: str | None, content: bytes) -> _Try:
     if 200 <= status < 300:
         return _word(status, content)
     if status in PASSING or status >= 500:
-        maybe_taken = not delivery.idempotent and status not in UNTOUCHED
         answer = Answer(Outcome.ERROR, Reason.BUYER_ERROR, http_status=status)
-        return _Try(answer, settled=False, open_outcome=maybe_taken, pause_seconds=_seconds_of(retry_after))
+        return _Try(answer, settled=False, open_outcome=status not in UNTOUCHED, pause_seconds=_seconds_of(retry_after))
     return _Try(Answer(Outcome.ERROR, Reason.BUYER_ERROR, http_status=status), settled=True)
 
 

@@ -12,10 +12,12 @@ from streams.delivery.stage import Post
 class Poster:
     """Performs posts over one HTTP session."""
 
-    def __init__(self, connections: int = 200) -> None:
+    def __init__(self, connections: int = 400, connections_per_host: int = 64) -> None:
         # Neither proxies nor credentials of the surroundings: a post goes where the campaign says and nowhere else.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections), trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+            connector=aiohttp.TCPConnector(limit=connections, limit_per_host=connections_per_host),
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
 
     async def __call__(self, post: Post) -> Answer:

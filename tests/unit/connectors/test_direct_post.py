@@ -279,6 +279,19 @@ async def test_without_an_honoured_key_a_server_error_may_hide_a_sale(
     assert (answer.outcome, posts) == (Outcome.UNKNOWN, 1)
 
 
+@pytest.mark.parametrize("status", [408, 500, 502, 504])
+async def test_a_server_error_to_the_end_may_hide_a_sale(session: aiohttp.ClientSession, status: int) -> None:
+    answer, posts = await outcome_of(session, answers(status))
+    assert answer.outcome is Outcome.UNKNOWN
+    assert posts >= 2
+
+
+@pytest.mark.parametrize("status", [425, 429, 503])
+async def test_a_buyer_that_did_nothing_to_the_end_is_an_error(session: aiohttp.ClientSession, status: int) -> None:
+    answer, _ = await outcome_of(session, answers(status))
+    assert answer.outcome is Outcome.ERROR
+
+
 async def test_no_request_starts_after_the_retry_time(session: aiohttp.ClientSession) -> None:
     async with misbehaving_buyer(hangs) as buyer:
         started = asyncio.get_running_loop().time()
@@ -290,7 +303,7 @@ async def test_no_request_starts_after_the_retry_time(session: aiohttp.ClientSes
 
 
 async def test_no_retry_time_is_no_retry(session: aiohttp.ClientSession) -> None:
-    answer, posts = await outcome_of(session, answers(500), says("accepted"), retry_seconds=0)
+    answer, posts = await outcome_of(session, answers(503), says("accepted"), retry_seconds=0)
     assert (answer.outcome, posts) == (Outcome.ERROR, 1)
 
 
@@ -320,7 +333,7 @@ async def test_a_reference_of_any_type_leaves_the_sale_a_sale(
 @given(content=st.binary(max_size=200) | st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dumps))
 def test_no_content_raises_or_sells(content: bytes | str) -> None:
     raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
-    tried = direct_post._judge(200, None, raw, delivery("http://127.0.0.1/"))
+    tried = direct_post._judge(200, None, raw)
     assert (tried.settled, tried.open_outcome, tried.answer.outcome) == (False, True, Outcome.UNKNOWN)
 
 
