@@ -137,7 +137,7 @@ _PRIMITIVES: dict[Any, st.SearchStrategy[Any]] = {
     UUID: st.uuids(),
     datetime: timestamps,
     Decimal: money,
-    float: st.floats(allow_nan=False),
+    float: st.floats(allow_nan=False, allow_infinity=False),
     bool: st.booleans(),
 }
 
@@ -175,7 +175,7 @@ _AVRO: dict[str, st.SearchStrategy[Any]] = {
     "null": st.none(),
     "string": texts,
     "long": st.integers(0, 2**16 - 1),  # the narrowest that a model has
-    "double": st.floats(allow_nan=False),
+    "double": st.floats(allow_nan=False, allow_infinity=False),
     "boolean": st.booleans(),
     "bytes": st.binary(max_size=8),
     "uuid": st.uuids(),

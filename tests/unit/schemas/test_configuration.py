@@ -65,9 +65,11 @@ def fresh(document: dict[str, Any] | None = None) -> Configuration:
 
 
 def test_a_release_is_known_by_its_content() -> None:
-    assert fresh().release == CONFIGURATION.release == Configuration.model_validate_json(
-        CONFIGURATION.model_dump_json()
-    ).release
+    assert (
+        fresh().release
+        == CONFIGURATION.release
+        == Configuration.model_validate_json(CONFIGURATION.model_dump_json()).release
+    )
     assert len(CONFIGURATION.release) == 16
     used = fresh()
     assert used.campaign_by_id

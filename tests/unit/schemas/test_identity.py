@@ -31,7 +31,9 @@ def test_a_place_has_one_id(one: tuple[str, int, int], other: tuple[str, int, in
 
 
 @given(st.uuids(), events, st.uuids(), events)
-def test_an_event_has_one_id(lead: UUID, one: tuple[Step, int, int], lead_2: UUID, other: tuple[Step, int, int]) -> None:
+def test_an_event_has_one_id(
+    lead: UUID, one: tuple[Step, int, int], lead_2: UUID, other: tuple[Step, int, int]
+) -> None:
     assert (event_id(lead, *one) == event_id(lead_2, *other)) == ((lead, *one) == (lead_2, *other))
     assert (event_id(lead, *one) == event_id(lead, *other)) == (one == other)
 

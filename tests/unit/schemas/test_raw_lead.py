@@ -26,7 +26,9 @@ json_values = st.recursive(
 )
 
 
-def record(value: bytes | None, *pairs: tuple[str, bytes], offset: int = 5, timestamp: int = 1_700_000_000_123):
+def record(
+    value: bytes | None, *pairs: tuple[str, bytes], offset: int = 5, timestamp: int = 1_700_000_000_123
+) -> KafkaRecord:
     return KafkaRecord("leads", 1, offset, timestamp, None, value, pairs)
 
 
@@ -43,7 +45,7 @@ def test_arbitrary_bytes_are_fields_or_undecodable(value: bytes) -> None:
     try:
         assert_text(decode_raw_lead(value).fields)
     except UndecodableError as error:
-        assert error.reason in Reason
+        assert isinstance(error.reason, Reason)  # noqa: PT017
 
 
 @settings(max_examples=300)
@@ -131,7 +133,7 @@ def test_no_depth_of_nesting_raises_anything_else() -> None:
             fields = decode_raw_lead(b'{"a":' + b"[" * depth + b"]" * depth + b"}").fields
             assert fields["a"].count("[") == depth
         except UndecodableError as error:
-            assert error.reason is Reason.VALUE_TOO_DEEP
+            assert error.reason is Reason.VALUE_TOO_DEEP  # noqa: PT017
             refused += 1
     assert refused
 

@@ -132,7 +132,9 @@ def histories(draw: st.DrawFn) -> list[LeadValidated]:
 
 @settings(max_examples=300)
 @given(histories(), st.data())
-def test_every_lead_keeps_its_first_verdict_however_often_it_comes(leads: list[LeadValidated], data: st.DataObject):
+def test_every_lead_keeps_its_first_verdict_however_often_it_comes(
+    leads: list[LeadValidated], data: st.DataObject
+) -> None:
     oracle, tables = Oracle(), Tables()
     expected = [oracle.judge(lead) for lead in leads]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -27,12 +27,20 @@ from streams.tables import Tables, TableSpec
 from streams.topology import PIPELINE
 from streams.validation.stage import Validation
 
+
+@pytest.fixture(autouse=True, scope="module")
+def _quiet() -> Iterator[None]:
+    """Logs go nowhere: another test may have sent them to a stream that is closed by now."""
+    with capture_logs():
+        yield
+
+
 COUNTS = TableSpec("counts", int)
 SECRET_TEXT = "jane.doe@example.com"
 
 
 class Tally(Stage[RawArrival]):
-    """Counts by the first letter of a value; values with `!` make it fail, after it wrote; `#` and `?` do not decode."""
+    """Counts by the first letter of a value; `!` makes it fail, after it wrote; `#` and `?` do not decode."""
 
     name = "tally"
     reads = (topics.LEADS,)
@@ -82,7 +90,9 @@ def test_bad_records_leave_the_slice_as_if_they_had_not_been_there(slice_: list[
     for ready in (tables, clean_tables):
         run_slice(stage, records([v for v in before if not set(v) & set("!#?")]), ready, now)  # an overlay not empty
     plan = run_slice(stage, records(slice_), tables, now)
-    clean = run_slice(stage, [r for r in records(slice_) if not set(r.value.decode()) & set("!#?")], clean_tables, now)
+    clean = run_slice(
+        stage, [r for r, v in zip(records(slice_), slice_, strict=True) if not set(v) & set("!#?")], clean_tables, now
+    )
 
     assert living(plan.outputs) == clean.outputs
     assert {(c.table, c.key, c.value) for c in tables.changes()} == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -38,7 +39,7 @@ def ended(name: object, status: Status, run: int = 0) -> Event:
     common = unique(name, run=run).model_dump(exclude={"lead"})
     common["event_id"] = event_id(lead_id(name), Step.DELIVERY, run)
     if status is Status.SOLD:
-        return LeadDelivered(**common, campaign="a", buyer="a", price=1, reference=None)
+        return LeadDelivered(**common, campaign="a", buyer="a", price=Decimal(1), reference=None)
     reason = Reason.OUTCOME_UNKNOWN if status is Status.HELD else Reason.ALL_DECLINED
     return LeadUndelivered(**common, reason=reason, declines=[])
 
@@ -97,7 +98,7 @@ def test_a_decision_has_every_campaign_of_the_vertical_and_says_why(found: list[
 @given(st.integers(2, 5), st.integers(1, 30), st.lists(st.integers(1, 7), min_size=1))
 def test_equal_priorities_take_turns(size: int, count: int, slices: list[int]) -> None:
     release = configuration(*(campaign(name) for name in "abcdefg"[:size]))
-    tables, first = Tables(), Counter[str]({name: 0 for name in "abcdefg"[:size]})
+    tables, first = Tables(), Counter(dict.fromkeys("abcdefg"[:size], 0))
     leads = [unique(n) for n in range(count)]
     while leads:
         step = slices[len(leads) % len(slices)]
