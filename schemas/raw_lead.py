@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from schemas import headers
 from schemas.codec import UndecodableError, decode_raw_lead
 from schemas.identity import lead_id_at
 from schemas.record import Record
+
+LABEL: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+"""With a letter at least: digits alone may be a phone number."""
+
+
+def label_of(text: str) -> str:
+    """A vertical or source as typed if it looks like a name, else nothing: it might be personal data."""
+    text = text.strip()
+    return text if LABEL.fullmatch(text) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -28,7 +27,7 @@ from schemas.events import (
 )
 from schemas.headers import DeadLetter
 from schemas.identity import Step, event_id, lead_id_at
-from schemas.raw_lead import arrival_of
+from schemas.raw_lead import arrival_of, label_of
 from schemas.record import Record
 
 SCHEMA_VERSION: Final = 1
@@ -40,8 +39,6 @@ COLUMNS: Final = (
 )  # fmt: skip
 
 Row = tuple[Any, ...]
-NAME: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-"""With a letter at least: digits alone may be a phone number."""
 
 SUNK_TOPICS: Final = tuple(spec.name for spec in topics.CATALOGUE if spec not in (topics.CONFIG, topics.CAPACITY))
 """Every topic about leads."""
@@ -125,7 +122,7 @@ def row_of(record: Record) -> Row:
         received_at=event.received_at,
         occurred_at=event.occurred_at,
         vertical=event.vertical,
-        source=_name(event.source),
+        source=label_of(event.source),
         release=event.release,
         **details,
     )
@@ -149,8 +146,8 @@ def _received(record: Record) -> Row:
         outcome="received",
         received_at=received_at,
         occurred_at=received_at,
-        vertical=_name(fields.get("vertical", "")),
-        source=_name(fields.get("source", "")),
+        vertical=label_of(fields.get("vertical", "")),
+        source=label_of(fields.get("source", "")),
     )
 
 
@@ -222,9 +219,3 @@ def _row(
 
 def _moment(milliseconds: int) -> datetime:
     return headers.received_at_of((), milliseconds)
-
-
-def _name(text: str) -> str:
-    """What a producer typed as a vertical or source, if it looks like a name: anything else might be personal data."""
-    text = text.strip()
-    return text if NAME.fullmatch(text) else ""

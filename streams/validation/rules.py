@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Final
 
 import phonenumbers
@@ -113,7 +113,7 @@ def _place(zip_text: str, state_text: str, findings: Findings) -> tuple[str, str
         return "", ""
     match = ZIP.fullmatch(zip_text.replace(" ", ""))
     zip_code = match[1] if match else ""
-    zip_state = _state_of_zip(zip_code) if match else None
+    zip_state = _states_of_zips().get(zip_code)
     if zip_state is None:
         findings.add(Reason.ZIP_UNKNOWN, "zip", "not a US ZIP code")
     elif state is not None and state != zip_state:
@@ -121,7 +121,8 @@ def _place(zip_text: str, state_text: str, findings: Findings) -> tuple[str, str
     return zip_code, zip_state or ""
 
 
-@lru_cache(maxsize=50_000)
-def _state_of_zip(zip_code: str) -> str | None:
-    rows = zipcodes.matching(zip_code)  # type: ignore[no-untyped-call]  # the package has no types
-    return str(rows[0]["state"]) if rows else None
+@cache
+def _states_of_zips() -> dict[str, str]:
+    # One look-up in the package takes half a millisecond, more than all other rules together.
+    rows = zipcodes.list_all()  # type: ignore[no-untyped-call]  # the package has no types
+    return {str(row["zip_code"]): str(row["state"]) for row in rows}

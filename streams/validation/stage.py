@@ -8,7 +8,7 @@ from typing import Any, Final
 from schemas import topics
 from schemas.events import LeadRejected, LeadValidated, Rejection
 from schemas.identity import Step, event_id, person
-from schemas.raw_lead import RawArrival, arrival_of
+from schemas.raw_lead import RawArrival, arrival_of, label_of
 from schemas.reasons import Reason
 from schemas.record import Record
 from streams.stage import Context, Output, Stage, emit
@@ -57,7 +57,7 @@ class Validation(Stage[RawArrival]):
             "release": context.configuration.release,
             # What was typed as a vertical may be anything, so only a configured name goes into the envelope.
             "vertical": vertical if known else UNKNOWN,
-            "source": fields.get("source", "").strip()[:100],
+            "source": label_of(fields.get("source", "")),
             "traceparent": arrival.traceparent,
         }
         if lead is None or rejections:
