@@ -51,7 +51,7 @@ def main(
     known = benchmarks()
     if list_:
         for benchmark in known.values():
-            console.print(f"{benchmark.name:<20} {benchmark.summary}", highlight=False)
+            console.print(f"{benchmark.name:<20} {benchmark.summary}", highlight=False, soft_wrap=True)
         return 0
     if unknown := [name for name in names if name not in known]:
         raise BenchmarkError(f"no benchmark is named {', '.join(unknown)}; `python -m bench --list` lists them")
@@ -60,37 +60,41 @@ def main(
     faults: list[str] = []
     with opened(console, rounds, records) as session:
         for benchmark in chosen:
-            console.print(f"[bold]{benchmark.name}[/bold]: {benchmark.summary}", highlight=False)
+            console.print(f"[bold]{benchmark.name}[/bold]: {benchmark.summary}", highlight=False, soft_wrap=True)
             measured = results.compare(benchmark.name, benchmark.unit, benchmark.run(session))
             results.keep(RESULTS, measured)
             found += measured
             faults += results.shortfalls(measured, benchmark.at_least)
     console.print(_table(found, chosen))
-    console.print(f"kept in {os.path.relpath(RESULTS)}", style="dim", highlight=False)
+    console.print(f"medians of rounds: {rounds}, kept in {os.path.relpath(RESULTS)}", style="dim", highlight=False)
     for fault in faults:
         console.print(fault, style="red", highlight=False)
     return 1 if faults else 0
 
 
 def _table(found: list[Result], chosen: list[Benchmark]) -> Table:
-    """Ours beside each peer: medians, the ratio's median and its range over the rounds."""
-    table = Table("benchmark", "unit", "ours", "peer", "peer's", "ratio", "in rounds", "rounds")
-    for column in (2, 4, 5, 6, 7):
+    """Ours beside its peers: medians, the ratio's median and its range over the rounds."""
+    table = Table("benchmark", "ours", "peer", "peer's", "ratio", "range", show_lines=True)
+    for column in (1, 3, 4, 5):
         table.columns[column].justify = "right"
-    for benchmark in chosen:
-        for result in (result for result in found if result.name == benchmark.name):
-            table.add_row(result.name, result.unit, f"{result.value:,.0f}", *_beside(result), str(len(result.runs)))
-        table.add_section()
     for shown in table.columns:
         shown.no_wrap = True
+    for benchmark in chosen:
+        own = [result for result in found if result.name == benchmark.name]
+        beside = [_beside(result) for result in own if result.peer is not None]
+        cells = ("\n".join(column) for column in zip(*beside, strict=True))
+        table.add_row(f"{benchmark.name}\n[dim]{benchmark.unit}[/dim]", f"{own[0].value:,.0f}", *cells)
     return table
 
 
 def _beside(result: Result) -> tuple[str, str, str, str]:
-    if result.peer is None or result.peer_value is None:
-        return "", "", "", ""
     ratios = [ours / peer for ours, peer in result.runs]
-    return result.peer, f"{result.peer_value:,.0f}", f"{result.ratio:.1f} ×", f"{min(ratios):.1f}–{max(ratios):.1f}"
+    return (
+        str(result.peer),
+        f"{result.peer_value:,.0f}",
+        f"{result.ratio:.1f} ×",
+        f"{min(ratios):.1f}–{max(ratios):.1f}",
+    )
 
 
 def _stop(number: int, _frame: object) -> None:

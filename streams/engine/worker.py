@@ -203,8 +203,8 @@ class Engine:
     def run(self) -> None:
         """Run until a signal; does not return."""
         self.config.data.mkdir(parents=True, exist_ok=True)
-        _collect_less_often()
         self.stage.warm_up()
+        _collect_less_often()
         worker = faust.Worker(
             self.app,
             loglevel=logging.getLevelName(self.config.log_level),

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from kit.full_stack import FullStack, accepted_leads, full_stack, wait_until
 
 from connectors.kafka import clients
@@ -34,11 +34,17 @@ WORK = {stage.name: stage.reads[0].name for stage in PIPELINE} | {
 
 def length(stack: FullStack, topic: str) -> int:
     """Records written to a topic so far."""
-    consumer = clients.reader(stack.kafka)
-    try:
-        return sum(watermarks(consumer, TopicPartition(topic, p))[1] for p in partitions_of(consumer, topic))
-    finally:
-        consumer.close()
+
+    def known() -> list[int]:
+        consumer = clients.reader(stack.kafka)
+        try:
+            return [watermarks(consumer, TopicPartition(topic, p))[1] for p in partitions_of(consumer, topic)]
+        except KafkaException:  # a Kafka that has just come back leads its partitions a moment later
+            return []
+        finally:
+            consumer.close()
+
+    return sum(wait_until(known, f"the offsets of {topic}"))
 
 
 def kill(stack: FullStack, service: str) -> None:
