@@ -167,7 +167,7 @@ def test_a_page_promises_only_what_is_there(page: Path) -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:^|[;&|]\s*)make ([a-z0-9-]+)", code, re.MULTILINE)) <= targets
     commands = {name for name in app if not name.startswith("-")}
-    named = re.findall(r"(?:^|[;&|(]\s*)(?:uv run |python -m )?leadline ([a-z]+)", code, re.MULTILINE)
+    named = re.findall(r"(?:^|[;&|(]\s*)(?:uv run |python -m |\.venv/bin/)?leadline ([a-z]+)", code, re.MULTILINE)
     assert set(named) <= commands
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         assert "://" in target or (page.parent / target).exists(), target
