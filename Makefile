@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 READY := .venv/.leadline-ready
 
-.PHONY: help setup up down demo test lint types layers unit integration e2e chaos bench lock clean
+.PHONY: help setup up down demo test lint types layers unit integration e2e bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}'
