@@ -12,7 +12,7 @@ from schemas.config import Configuration
 from schemas.record import Record
 from schemas.topics import Key, TopicSpec
 from streams.engine.worker import Engine, WorkerConfig
-from streams.stage import Context, Output, Stage
+from streams.stage import Context, Guarantee, Output, Stage
 from streams.tables import Tables, TableSpec
 
 COUNTS: Final = TableSpec("counts", int)
@@ -55,8 +55,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--partitions", type=int, required=True)
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--exactly-once", action="store_true")
     options = parser.parse_args()
     stage = (CountingCopy if options.table else Copy)(options.group, options.source, options.output)
+    if options.exactly_once:
+        stage.guarantee = Guarantee.EXACTLY_ONCE
     configuration = Configuration(verticals=(), buyers=(), campaigns=())
     Engine(
         stage,

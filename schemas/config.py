@@ -7,12 +7,14 @@ from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.events import Money
+
+LONGEST_WINDOW_DAYS: Final = 400
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 State = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
@@ -36,7 +38,7 @@ class Vertical(Entity):
     """A line of business."""
 
     name: Name
-    dedup_window_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    dedup_window_days: Annotated[int, Field(ge=1, le=LONGEST_WINDOW_DAYS)] = 30
 
     @property
     def dedup_window(self) -> timedelta:

@@ -37,7 +37,8 @@ class Cleanup(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """One topic. ``single`` topics have one partition, the others as many as the setting says."""
+    """One topic. ``single`` topics have one partition, the others as many as the setting says; ``external`` ones are
+    written by others, whose mistakes are not ours."""
 
     name: str
     key: Key
@@ -46,6 +47,7 @@ class TopicSpec:
     cleanup: Cleanup = Cleanup.DELETE
     single: bool = False
     personal_data: bool = False
+    external: bool = False
 
     @property
     def config(self) -> dict[str, str]:
@@ -61,7 +63,9 @@ class TopicSpec:
         return config
 
 
-LEADS = TopicSpec("leads", Key.ANY, "a raw lead: JSON, or Avro in Confluent wire format", personal_data=True)
+LEADS = TopicSpec(
+    "leads", Key.ANY, "a raw lead: JSON, or Avro in Confluent wire format", personal_data=True, external=True
+)
 VALIDATED = TopicSpec("leads.validated", Key.PERSON, "a normalised lead", personal_data=True)
 REJECTED = TopicSpec("leads.rejected", Key.LEAD, "every reason a lead failed, raw kept", personal_data=True)
 UNIQUE = TopicSpec("leads.unique", Key.PERSON, "the first lead of its fingerprint in its window", personal_data=True)
@@ -72,7 +76,7 @@ OFFERS = TopicSpec("offers", Key.BUYER, "one lead offered to one campaign, with 
 DELIVERIES = TopicSpec("deliveries", Key.PERSON, "each attempt at a delivery: outcome, price, timings")
 DELIVERED = TopicSpec("leads.delivered", Key.PERSON, "a sold lead: to whom, for how much")
 UNDELIVERED = TopicSpec("leads.undelivered", Key.PERSON, "a lead that every candidate declined")
-FEEDBACK = TopicSpec("feedback", Key.PERSON, "what a buyer says later: return, disposition, conversion")
+FEEDBACK = TopicSpec("feedback", Key.PERSON, "what a buyer says later: return, disposition, conversion", external=True)
 CAPACITY = TopicSpec(
     "capacity",
     Key.CAMPAIGN,
@@ -118,12 +122,16 @@ CATALOGUE: Final[tuple[TopicSpec, ...]] = (
 BY_NAME: Final[dict[str, TopicSpec]] = {spec.name: spec for spec in CATALOGUE}
 
 
-def changelog(stage: str, table: str) -> TopicSpec:
-    """The changelog of a stage's table: compacted, partitioned like the stage's input."""
+def changelog(stage: str) -> TopicSpec:
+    """The changelog of a stage: its tables' entries and its positions, partitioned like its input.
+
+    One for all its tables, so that a lane has one log of what it decided, in order, and one more partition to write in
+    a transaction instead of several.
+    """
     return TopicSpec(
-        f"leadline-{stage}-{table}-changelog",
+        f"leadline-{stage}-changelog",
         Key.ORIGINAL,
-        f"changelog of {stage}'s table {table}",
+        f"{stage}'s tables and positions",
         retention_days=None,
         cleanup=Cleanup.COMPACT,
     )

@@ -7,6 +7,7 @@ stage raise once bisecting the slice has found it. The rest of the slice is not 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
@@ -18,68 +19,137 @@ from schemas.identity import lead_id_at
 from schemas.reasons import Reason
 from schemas.record import Record
 from schemas.topics import DEAD_LETTERS
-from streams.stage import Arrival, Context, EffectStage, Output, Plan, Stage
+from streams.stage import Context, EffectStage, Output, Plan, Stage
 from streams.tables import Tables
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-Item = tuple[Record, Any]
 
 
-def run_slice(stage: Stage[Any], records: Sequence[Record], tables: Tables, context: Context) -> Plan[Any]:
-    """Decode and process a slice. Changes are left in the overlay of ``tables``.
+@dataclass(eq=False, slots=True)
+class Item:
+    """A record in hand, and what the stage takes it for. ``pending`` counts its effects that are not settled."""
 
-    Pure stages give a plan without effects. Outputs are encoded: one that cannot be is its record's failure too.
-    """
-    outputs: list[Output] = []
+    record: Record
+    arrival: Any = None
+    order: Any = None
+    pending: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Intent:
+    """An effect to be performed, and the record it is for."""
+
+    item: Item
+    effect: Any
+
+
+@dataclass(slots=True)
+class Run:
+    """What a slice came to: encoded outputs, the effects it asks for, and the records that are dead."""
+
+    outputs: list[Output] = field(default_factory=list)
+    intents: list[Intent] = field(default_factory=list)
+    dead: list[Item] = field(default_factory=list)
+
+    def bury(self, stage: Stage[Any], item: Item, reason: Reason, detail: str, context: Context) -> None:
+        """Send a record to ``dead-letters``."""
+        self.outputs.append(_letter(stage, item, reason, detail, context))
+        self.dead.append(item)
+
+
+def decode(stage: Stage[Any], records: Sequence[Record], run: Run, context: Context) -> list[Item]:
+    """The records that the stage can read; the others are dead in ``run``."""
     items: list[Item] = []
+    ordered = stage.order if isinstance(stage, EffectStage) else None
     for record in records:
+        item = Item(record)
         try:
-            items.append((record, stage.decode(record)))
+            item.arrival = arrival = stage.decode(record)
+            if ordered is not None:
+                item.order = ordered(arrival)
+            items.append(item)
         except UndecodableError as error:
-            outputs.append(_dead(stage, record, None, error.reason, error.detail, context))
+            run.bury(stage, item, error.reason, error.detail, context)
         except Exception as error:  # bytes that nobody thought of must not stop the partition
-            outputs.append(_poison(stage, record, None, error, context))
-    work: Callable[[Sequence[Any]], Plan[Any]]
+            _poison(stage, item, error, run, context)
+    return items
+
+
+def process(stage: Stage[Any], items: Sequence[Item], tables: Tables, run: Run, context: Context) -> None:
+    """Let the stage decide about records. Changes are left in the overlay of ``tables``.
+
+    Outputs are encoded: one that cannot be is its record's failure too.
+    """
+    work: Callable[[Sequence[Item]], Plan[Any]]
     if isinstance(stage, EffectStage):
-        work = lambda arrivals: stage.plan(arrivals, tables, context)  # noqa: E731
+        work = lambda part: stage.plan([item.arrival for item in part], tables, context)  # noqa: E731
     else:
-        work = lambda arrivals: Plan(stage.process(arrivals, tables, context))  # noqa: E731
-    plan = _isolate(stage, items, work, tables, context)
-    return Plan(outputs + plan.outputs, plan.effects)
+        work = lambda part: Plan(stage.process([item.arrival for item in part], tables, context))  # noqa: E731
+    plan, done, poison = _isolate(items, work, tables)
+    for item, error in poison:
+        _poison(stage, item, error, run, context)
+    run.outputs += plan.outputs
+    causes = {id(item.arrival): item for item in done} if plan.effects else {}
+    run.intents += [Intent(causes[id(cause)], effect) for cause, effect in plan.effects]
+
+
+def settle(
+    stage: EffectStage[Any, Any, Any],
+    results: Sequence[tuple[Intent, Any]],
+    tables: Tables,
+    run: Run,
+    context: Context,
+) -> None:
+    """Let the stage decide about results. One that makes it raise leaves its intent as a crash would, and its record is
+    dead."""
+
+    def work(part: Sequence[tuple[Intent, Any]]) -> Plan[Any]:
+        return stage.settle([(intent.effect, result) for intent, result in part], tables, context)
+
+    plan, done, poison = _isolate(results, work, tables)
+    for (intent, _), error in poison:
+        _poison(stage, intent.item, error, run, context)
+    run.outputs += plan.outputs
+    causes = {id(intent.effect): intent.item for intent, _ in done} if plan.effects else {}
+    run.intents += [Intent(causes[id(cause)], effect) for cause, effect in plan.effects]
+
+
+def run_slice(stage: Stage[Any], records: Sequence[Record], tables: Tables, context: Context) -> Run:
+    """Decode and process a slice."""
+    run = Run()
+    process(stage, decode(stage, records, run, context), tables, run, context)
+    return run
 
 
 def _isolate(
-    stage: Stage[Any],
-    items: Sequence[Item],
-    work: Callable[[Sequence[Any]], Plan[Any]],
-    tables: Tables,
-    context: Context,
-) -> Plan[Any]:
-    letters: list[Output] = []
+    items: Sequence[T], work: Callable[[Sequence[T]], Plan[Any]], tables: Tables
+) -> tuple[Plan[Any], Sequence[T], list[tuple[T, Exception]]]:
+    """What comes of the items that do not fail, those items, and those that do."""
+    failed: list[tuple[T, Exception]] = []
     savepoint = tables.savepoint()
     while items:
         try:
-            plan = work([arrival for _, arrival in items])
-            return Plan(letters + encoded(plan.outputs), plan.effects)
+            plan = work(items)
+            return Plan(encoded(plan.outputs), plan.effects), items, failed
         except Exception as error:
             tables.rollback(savepoint)
             # Where no record fails alone, none can be told from the others.
             poison = _poisonous(items, work, tables) or [(item, error) for item in items]
             tables.rollback(savepoint)
-        letters += [_poison(stage, record, arrival, error, context) for (record, arrival), error in poison]
+        failed += poison
         dead = {id(item) for item, _ in poison}
         # The rest goes through in one piece: a stage may bring together what a slice has of one lead.
         items = [item for item in items if id(item) not in dead]
-    return Plan(letters)
+    return Plan(), items, failed
 
 
 def _poisonous(
-    items: Sequence[Item], work: Callable[[Sequence[Any]], Plan[Any]], tables: Tables
-) -> list[tuple[Item, Exception]]:
+    items: Sequence[T], work: Callable[[Sequence[T]], Plan[Any]], tables: Tables
+) -> list[tuple[T, Exception]]:
     savepoint = tables.savepoint()
     try:
-        encoded(work([arrival for _, arrival in items]).outputs)
+        encoded(work(items).outputs)
         return []
     except Exception as error:
         tables.rollback(savepoint)
@@ -89,15 +159,15 @@ def _poisonous(
     return _poisonous(items[:middle], work, tables) + _poisonous(items[middle:], work, tables)
 
 
-def _poison(stage: Stage[Any], record: Record, arrival: Arrival | None, error: Exception, context: Context) -> Output:
+def _poison(stage: Stage[Any], item: Item, error: Exception, run: Run, context: Context) -> None:
     kind = type(error).__name__  # the message may quote the lead; the type does not
+    record = item.record
     log.error("poison record", stage=stage.name, topic=record.topic, offset=record.offset, error=kind)
-    return _dead(stage, record, arrival, Reason.STAGE_FAILED, kind, context)
+    run.bury(stage, item, Reason.STAGE_FAILED, kind, context)
 
 
-def _dead(
-    stage: Stage[Any], record: Record, arrival: Arrival | None, reason: Reason, detail: str, context: Context
-) -> Output:
+def _letter(stage: Stage[Any], item: Item, reason: Reason, detail: str, context: Context) -> Output:
+    record, arrival = item.record, item.arrival
     if arrival is None:
         lead_id = headers.lead_id_of(record.headers) or lead_id_at(record.topic, record.partition, record.offset)
         received_at = headers.received_at_of(record.headers, record.timestamp)

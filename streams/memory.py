@@ -7,7 +7,7 @@ plain function, so a whole pipeline is one deterministic computation.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -17,8 +17,8 @@ from aiokafka.partitioner import murmur2
 from schemas.headers import Headers
 from schemas.record import KafkaRecord
 from schemas.topics import BY_NAME
-from streams.execution import encoded, run_slice
-from streams.stage import Context, EffectStage, Output, Stage
+from streams.lane import Lane
+from streams.stage import Context, Stage
 from streams.tables import Tables
 
 MAX_ROUNDS: Final = 100_000
@@ -69,8 +69,8 @@ class MemoryRunner:
     context: Callable[[], Context]
     perform: Callable[[Any], Any]
     slice_records: int = 100
-    _tables: dict[tuple[str, int], Tables] = field(default_factory=dict)
-    _positions: defaultdict[tuple[str, str, int], int] = field(default_factory=lambda: defaultdict(int))
+    _lanes: dict[tuple[str, int], Lane] = field(default_factory=dict)
+    _read: defaultdict[tuple[str, str, int], int] = field(default_factory=lambda: defaultdict(int))
 
     def run(self) -> None:
         """Process until every stage has read its inputs to the end.
@@ -85,28 +85,20 @@ class MemoryRunner:
         raise RuntimeError(f"the pipeline did not come to rest in {MAX_ROUNDS} rounds")
 
     def _step(self, stage: Stage[Any], partition: int) -> bool:
-        worked = False
+        lane = self._lanes.get((stage.name, partition))
+        if lane is None:
+            lane = self._lanes[stage.name, partition] = Lane(stage, Tables())
         for spec in stage.reads:
             place = (stage.name, spec.name, partition)
-            records = self.log.read(spec.name, partition, self._positions[place], self.slice_records)
-            if records:
-                self._process(stage, partition, records)
-                self._positions[place] += len(records)
-                worked = True
-        return worked
-
-    def _process(self, stage: Stage[Any], partition: int, records: Sequence[KafkaRecord]) -> None:
-        tables = self._tables.setdefault((stage.name, partition), Tables())
-        plan = run_slice(stage, records, tables, self.context())
-        tables.commit()
-        outputs = plan.outputs
-        if plan.effects:
-            assert isinstance(stage, EffectStage)  # noqa: S101  # only such a stage plans effects
-            results = [(effect, self.perform(effect)) for effect in plan.effects]
-            outputs = outputs + encoded(stage.settle(results, tables, self.context()))
-            tables.commit()
-        self._emit(outputs)
-
-    def _emit(self, outputs: Iterable[Output]) -> None:
-        for output in outputs:
+            if records := self.log.read(spec.name, partition, self._read[place], self.slice_records):
+                lane.put(records)
+                self._read[place] += len(records)
+        step = lane.step(self.context(), self.slice_records)
+        if step is None:
+            return False
+        lane.commit(step)
+        for output in step.outputs:
             self.log.append(output.topic, output.key, cast("bytes | None", output.value), output.headers)
+        for intent in step.intents:
+            lane.give(intent, self.perform(intent.effect))
+        return True

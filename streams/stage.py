@@ -8,9 +8,10 @@ carries each effect out, ``settle`` turns results into outputs.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -77,6 +78,17 @@ def envelope(cause: Event, step: Step, context: Context, *, attempt: int = 0) ->
     }
 
 
+class Guarantee(StrEnum):
+    """What a stage promises about each record."""
+
+    DETERMINISTIC = "deterministic"
+    """At least once: the same input in the same order gives the same outputs under the same event ids, so a repeat is
+    seen by nobody."""
+    EXACTLY_ONCE = "exactly once"
+    """Changelog records, outputs and position are one transaction: for a stage whose decisions follow from a clock, a
+    buyer's answer or the configuration, so that it would decide otherwise the second time."""
+
+
 A = TypeVar("A", bound=Arrival)
 F = TypeVar("F")
 R = TypeVar("R")
@@ -88,7 +100,14 @@ class Stage(ABC, Generic[A]):
     name: str
     reads: tuple[TopicSpec, ...]
     writes: tuple[TopicSpec, ...]
-    tables: tuple[TableSpec[Any], ...] = ()
+    tables: tuple[TableSpec[Any, Any], ...] = ()
+    guarantee: Guarantee = Guarantee.DETERMINISTIC
+
+    @property
+    def has_changelog(self) -> bool:
+        """Whether the stage has anything to restore."""
+        stored = any(not spec.derived for spec in self.tables)
+        return stored or self.guarantee is Guarantee.EXACTLY_ONCE
 
     @abstractmethod
     def decode(self, record: Record) -> A:
@@ -111,26 +130,44 @@ class Stage(ABC, Generic[A]):
 
 @dataclass(frozen=True, slots=True)
 class Plan(Generic[F]):
-    """What a slice comes to before any effect: outputs that are certain already, and the effects to perform."""
+    """What is decided: outputs that are certain already, and effects to perform, each with its cause (the arrival, or
+    the effect whose result asks for it)."""
 
     outputs: list[Output] = field(default_factory=list)
-    effects: list[F] = field(default_factory=list)
+    effects: list[tuple[object, F]] = field(default_factory=list)
 
 
 class EffectStage(Stage[A], Generic[A, F, R]):
-    """A stage with side effects. Intents are in the tables, and acknowledged, before an effect starts."""
+    """A stage with side effects. Intents are in the tables, and durable, before an effect starts.
+
+    An intent without a result is what a crash leaves: the stage finds it in its tables when the record comes again, and
+    must take its outcome for unknown.
+    """
 
     @abstractmethod
     def plan(self, arrivals: Sequence[A], tables: Tables, context: Context) -> Plan[F]:
         """Decide; record an intent for every effect."""
 
     @abstractmethod
-    def settle(self, results: Sequence[tuple[F, R]], tables: Tables, context: Context) -> list[Output]:
-        """Turn what happened into outputs and table changes."""
+    def settle(self, results: Sequence[tuple[F, R]], tables: Tables, context: Context) -> Plan[F]:
+        """Turn what happened into outputs and table changes, and perhaps further effects."""
+
+    @abstractmethod
+    def unknown(self, effect: F) -> R:
+        """The result of an effect of which nothing was heard: it took too long, or its performer failed."""
+
+    def limit_seconds(self, effect: F) -> float:
+        """How long an effect may take before its outcome counts as unknown."""
+        return 60.0
+
+    def order(self, arrival: A) -> Hashable | None:
+        """Arrivals of equal order are decided one after the other, each once the effects of the one before it are
+        settled; None for one that need not wait."""
+        return None
 
 
 Performer = Callable[[F], Awaitable[R]]
-"""Carries one effect out and always returns a result: a failure is a result, not an exception."""
+"""Carries one effect out. A failure is a result; an exception counts as an unknown outcome."""
 
 
 E = TypeVar("E", bound=Event)

@@ -1,37 +1,71 @@
-"""Tables: a stage's state, seen as mappings with an overlay for the slice at hand.
+"""Tables: a stage's state, seen as mappings with an overlay for the step at hand.
 
-Writes stay in the overlay until :meth:`Tables.commit`, which the engine calls once the changelog has acknowledged them;
-:meth:`Tables.rollback` forgets them. Keys are text; values are JSON of their type in the changelog.
+Writes stay in the overlay until :meth:`Tables.commit`, which the engine calls once the changelog has them;
+:meth:`Tables.rollback` forgets them. A key is text, bytes, an integer or a UUID; a value is JSON of its type in the
+changelog.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic
+from uuid import UUID
 
 from pydantic import TypeAdapter
+from typing_extensions import TypeVar
+
+from streams.store import MemoryStore, Store
 
 V = TypeVar("V")
+K = TypeVar("K", bound=Hashable, default=str)
+
+EXPIRED_AT_ONCE: Final = 1000
+"""Entries that one step removes at most, so that no step is long because many are due."""
+
+_FROM_TEXT: Final[dict[type, Any]] = {str: str, int: int, UUID: UUID}
 
 
 @dataclass(frozen=True, eq=False)
-class TableSpec(Generic[V]):
-    """A table's name and the type of its values. A ``derived`` table has no changelog: its stage rebuilds it.
+class TableSpec(Generic[V, K]):
+    """A table's name, the types of its values and keys, and how long an entry lives after its last write.
+
+    ``expiry`` must be longer than anything may still ask for the entry: a stage does not see whether an entry that is
+    due has been removed already. A ``derived`` table has no changelog: its stage rebuilds it.
 
     A spec is a constant and equals itself only: it is part of every key that a slice touches, and hashing its fields
     there would cost more than the look-up.
+
+    Raises:
+        TypeError: keys of that type cannot be written.
+        ValueError: the name is empty or holds a colon, or the table is derived and has an expiry.
     """
 
     name: str
     value: type[V]
+    key: type[K] = str  # type: ignore[assignment]
+    expiry: timedelta | None = None
     derived: bool = False
+
+    def __post_init__(self) -> None:
+        if self.key is not bytes and self.key not in _FROM_TEXT:
+            raise TypeError(f"a table's keys are str, bytes, int or UUID, not {self.key}")
+        if not self.name or ":" in self.name:
+            raise ValueError(f"{self.name!r} is no table's name")
+        if self.derived and self.expiry is not None:
+            raise ValueError(f"{self.name} is derived: its stage removes its entries")
 
     @cached_property
     def adapter(self) -> TypeAdapter[V]:
         """Reads and writes the values."""
         return TypeAdapter(self.value)
+
+    @cached_property
+    def expiry_ms(self) -> int | None:
+        """The expiry in milliseconds."""
+        return None if self.expiry is None else round(self.expiry.total_seconds() * 1000)
 
     def dump(self, value: V) -> bytes:
         """A value as the changelog keeps it."""
@@ -41,17 +75,26 @@ class TableSpec(Generic[V]):
         """A value from the changelog."""
         return self.adapter.validate_json(data)
 
+    def dump_key(self, key: K) -> bytes:
+        """A key as the changelog keeps it, behind the table's name."""
+        return b"%b:%b" % (self.name.encode(), key if isinstance(key, bytes) else str(key).encode())
+
+    def load_key(self, data: bytes) -> K:
+        """A key from the part of the changelog's that is behind the table's name."""
+        key: K = data if self.key is bytes else _FROM_TEXT[self.key](data.decode())  # type: ignore[assignment]
+        return key
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One changelog record; a value of None is a tombstone."""
+    """One entry as it shall be; a value of None removes it."""
 
-    table: TableSpec[Any]
-    key: str
+    table: TableSpec[Any, Any]
+    key: Any
     value: Any
 
     def encoded(self) -> bytes | None:
-        """The record's value."""
+        """The changelog record's value; None is a tombstone."""
         return None if self.value is None else self.table.dump(self.value)
 
 
@@ -59,63 +102,78 @@ class Change:
 class Tables:
     """The tables of one partition. Not for use by several tasks at once."""
 
-    _committed: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _overlay: dict[tuple[TableSpec[Any], str], Any] = field(default_factory=dict)
+    store: Store = field(default_factory=MemoryStore)
+    _overlay: dict[tuple[TableSpec[Any, Any], Any], Any] = field(default_factory=dict)
 
-    def __getitem__(self, spec: TableSpec[V]) -> Table[V]:
-        return Table(spec, self._committed.setdefault(spec.name, {}), self._overlay)
+    def __getitem__(self, spec: TableSpec[V, K]) -> Table[V, K]:
+        return Table(spec, self.store, self._overlay)
+
+    @property
+    def dirty(self) -> bool:
+        """Whether anything is in the overlay."""
+        return bool(self._overlay)
 
     def changes(self) -> list[Change]:
         """What the overlay changes in tables that have a changelog, in order of first write."""
         return [Change(spec, key, value) for (spec, key), value in self._overlay.items() if not spec.derived]
 
-    def commit(self) -> None:
-        """Make the overlay's changes the tables' content."""
-        for (spec, key), value in self._overlay.items():
-            table = self._committed.setdefault(spec.name, {})
-            if value is None:
-                table.pop(key, None)
-            else:
-                table[key] = value
+    def expire(self, specs: Sequence[TableSpec[Any, Any]], now: datetime) -> None:
+        """Remove what is due, :data:`EXPIRED_AT_ONCE` entries of a table at most. Its cost is theirs, however large
+        the table."""
+        now_ms = milliseconds(now)
+        for spec in specs:
+            if spec.expiry is not None:
+                for key in self.store.due(spec, now_ms, EXPIRED_AT_ONCE):
+                    self._overlay.setdefault((spec, key), None)
+
+    def commit(self, now: datetime | None = None) -> None:
+        """Make the overlay's changes the tables' content, as written at ``now``."""
+        at_ms = 0 if now is None else milliseconds(now)
+        self.store.apply([Change(spec, key, value) for (spec, key), value in self._overlay.items()], at_ms)
         self._overlay.clear()
 
-    def savepoint(self) -> dict[tuple[TableSpec[Any], str], Any]:
+    def savepoint(self) -> dict[tuple[TableSpec[Any, Any], Any], Any]:
         """The overlay as it is now, for :meth:`rollback`."""
         return dict(self._overlay)
 
-    def rollback(self, savepoint: dict[tuple[TableSpec[Any], str], Any] | None = None) -> None:
+    def rollback(self, savepoint: dict[tuple[TableSpec[Any, Any], Any], Any] | None = None) -> None:
         """Forget what was written since the savepoint, or all of the overlay."""
         self._overlay.clear()
         self._overlay.update(savepoint or {})
 
 
 @dataclass(frozen=True, slots=True)
-class Table(Generic[V]):
+class Table(Generic[V, K]):
     """One table through the overlay."""
 
-    spec: TableSpec[V]
-    _committed: dict[str, V]
-    _overlay: dict[tuple[TableSpec[Any], str], Any]
+    spec: TableSpec[V, K]
+    _store: Store
+    _overlay: dict[tuple[TableSpec[Any, Any], Any], Any]
 
-    def get(self, key: str) -> V | None:
+    def get(self, key: K) -> V | None:
         """The value under a key, or None."""
         address = (self.spec, key)
         if address in self._overlay:
             value: V | None = self._overlay[address]
             return value
-        return self._committed.get(key)
+        return self._store.get(self.spec, key)
 
-    def __setitem__(self, key: str, value: V) -> None:
+    def __setitem__(self, key: K, value: V) -> None:
         self._overlay[(self.spec, key)] = value
 
-    def __delitem__(self, key: str) -> None:
+    def __delitem__(self, key: K) -> None:
         self._overlay[(self.spec, key)] = None
 
     def values(self) -> Iterator[V]:
         """Every value, the overlay's included."""
-        for key, value in self._committed.items():
+        for key, value in self._store.items(self.spec):
             if (self.spec, key) not in self._overlay:
                 yield value
         for (spec, _), value in list(self._overlay.items()):  # the caller may write while it reads
             if spec == self.spec and value is not None:
                 yield value
+
+
+def milliseconds(moment: datetime) -> int:
+    """A moment as Kafka counts time: milliseconds since the epoch."""
+    return round(moment.timestamp() * 1000)

@@ -31,5 +31,4 @@ STAGES: Final[dict[str, Stage[Any]]] = {stage.name: stage for stage in PIPELINE}
 
 def all_topics() -> tuple[TopicSpec, ...]:
     """The catalogue and every changelog."""
-    changelogs = (changelog(s.name, spec.name) for s in PIPELINE for spec in s.tables if not spec.derived)
-    return (*CATALOGUE, *changelogs)
+    return (*CATALOGUE, *(changelog(stage.name) for stage in PIPELINE if stage.has_changelog))

@@ -95,7 +95,7 @@ def _measure(session: Session, benchmark_name: str, *, table: bool) -> Samples:
 def _run(session: Session, contender: Contender, command: list[str], run: str, *, table: bool) -> float:
     broker, output, before = session.broker, f"{run}-output", session.broker.topics()
     # Faust and Quix Streams make the topics of their tables themselves.
-    broker.create(output, *([changelog(run, "counts").name] if table else []))
+    broker.create(output, *([changelog(run).name] if table else []))
     options = {
         "bootstrap": broker.bootstrap,
         "source": SOURCE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import cast
 
@@ -42,9 +42,16 @@ def watermarks(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
 
 
 def read_range(
-    bootstrap: str, topic: str, partition: int, first: int | None = None, end: int | None = None
+    bootstrap: str,
+    topic: str,
+    partition: int,
+    first: int | None = None,
+    end: int | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Iterator[list[Message]]:
     """Batches of the committed records with ``first <= offset < end``; by default all that is there now.
+
+    ``progress`` is told offsets, those done and those in all, after each batch.
 
     Raises:
         KafkaException: the broker does not answer, or the range is no longer in the log.
@@ -55,7 +62,7 @@ def read_range(
         low, high = watermarks(consumer, asked)
         if first is not None and first < low:
             raise KafkaException(KafkaError(KafkaError.OFFSET_OUT_OF_RANGE))
-        position = low if first is None else first
+        begun = position = low if first is None else first
         stop = high if end is None else min(end, high)
         if position >= stop:
             return
@@ -75,6 +82,7 @@ def read_range(
                     raise KafkaException(error)
             if batch:
                 yield batch
+            progress(position - begun, stop - begun)
     finally:
         consumer.close()
 

@@ -45,8 +45,9 @@ class AckedProducer:
         value: bytes | None,
         headers: Sequence[tuple[str, bytes]] = (),
         partition: int = -1,
+        timestamp_ms: int = 0,
     ) -> None:
-        """Queue a record; -1 leaves the partition to the key. Waits while the queue is full.
+        """Queue a record; a partition of -1 is left to the key, a timestamp of 0 to now. Waits while the queue is full.
 
         Raises:
             DeliveryFailedError: the record can never be sent, for instance because it is too large.
@@ -55,9 +56,9 @@ class AckedProducer:
             try:
                 # Most records have no headers, and here every microsecond is one for each record of the pipeline.
                 if headers:
-                    self._produce(topic, value, key, partition, headers=list(headers))
+                    self._produce(topic, value, key, partition, headers=list(headers), timestamp=timestamp_ms)
                 else:
-                    self._produce(topic, value, key, partition)
+                    self._produce(topic, value, key, partition, timestamp=timestamp_ms)
                 return
             except BufferError:
                 self._producer.poll(0.1)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from confluent_kafka import TopicCollection
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -18,6 +19,9 @@ from confluent_kafka.admin import (
 from schemas.topics import TopicSpec
 
 TIMEOUT_SECONDS = 30.0
+
+TopicIds = Mapping[str, str]
+"""A topic's name to the id that Kafka gave it when it was made. A topic made anew has another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,16 @@ class TopicChange:
         if self.create:
             return "create"
         return ", ".join(f"{key}: {old} → {new}" for key, (old, new) in self.config.items())
+
+
+def topic_ids(admin: AdminClient, topics: Iterable[str]) -> dict[str, str]:
+    """The ids of topics.
+
+    Raises:
+        KafkaException: the cluster does not answer, or has no such topic.
+    """
+    described = admin.describe_topics(TopicCollection(list(topics)), request_timeout=TIMEOUT_SECONDS)
+    return {name: str(future.result().topic_id) for name, future in described.items()}
 
 
 def wanted_partitions(spec: TopicSpec, partitions: int) -> int:

@@ -12,6 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from schemas import topics
+from schemas.config import LONGEST_WINDOW_DAYS
 from schemas.events import Frozen, LeadDuplicate, LeadUnique, LeadValidated, Timestamp
 from schemas.identity import Step
 from schemas.reasons import Reason
@@ -51,7 +52,8 @@ class Owners(Frozen):
         return Owners(windows=(*self.windows, owner)[-WINDOWS_KEPT:])
 
 
-OWNERS: Final = TableSpec("owners", Owners)
+OWNERS: Final = TableSpec("owners", Owners, expiry=timedelta(days=LONGEST_WINDOW_DAYS + 31))
+"""Kept for the longest window, and for as long as the topic before it."""
 
 
 class Dedup(Stage[LeadValidated]):

@@ -6,7 +6,7 @@ disagree. ``reserve → settle``: a reservation counts until it is settled, and 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -49,7 +49,8 @@ class Entry(Frozen):
     release: str = ""
 
 
-LEDGER: Final = TableSpec("ledger", Entry)
+LEDGER: Final = TableSpec("ledger", Entry, expiry=timedelta(days=120))
+"""Kept for longer than any topic that an offer can be made from."""
 TAKEN: Final = TableSpec("taken", int, derived=True)
 
 

@@ -9,7 +9,7 @@ campaign says its buyer honours the key, else its outcome is unknown and the lea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -31,7 +31,7 @@ from schemas.identity import Step, event_id, idempotency_key
 from schemas.reasons import Reason
 from schemas.record import Record
 from streams.delivery.ledger import LEDGER, TAKEN, Entry, Status, day_of, entry_key, has_room, recount, taken, write
-from streams.stage import Context, EffectStage, Output, Plan, decode_event, emit, envelope
+from streams.stage import Context, EffectStage, Guarantee, Output, Plan, decode_event, emit, envelope
 from streams.tables import Tables
 
 FINAL: Final = frozenset({Status.ACCEPTED, Status.REJECTED, Status.DUPLICATE})
@@ -40,7 +40,7 @@ FINAL: Final = frozenset({Status.ACCEPTED, Status.REJECTED, Status.DUPLICATE})
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """The effect: one lead to one campaign. ``offers`` are all that asked for it in this slice, usually one.
+    """The effect: one lead to one campaign, as ``offer`` asks.
 
     ``repeated`` posts follow one whose answer was lost, so the buyer may have the lead already.
     """
@@ -50,7 +50,7 @@ class Post:
     vertical: str
     lead: Lead
     campaign: Campaign
-    offers: tuple[Offer, ...]
+    offer: Offer
     repeated: bool = False
 
 
@@ -61,6 +61,7 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
     reads = (topics.OFFERS,)
     writes = (topics.DELIVERIES, topics.DELIVERED, topics.UNDELIVERED, topics.OFFERS, topics.CAPACITY)
     tables = (LEDGER, TAKEN)
+    guarantee = Guarantee.EXACTLY_ONCE
 
     def decode(self, record: Record) -> Offer:
         return decode_event(record, Offer)
@@ -70,23 +71,32 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
 
     def plan(self, arrivals: Sequence[Offer], tables: Tables, context: Context) -> Plan[Post]:
         plan: Plan[Post] = Plan()
-        posts: dict[str, Post] = {}
         for offer in arrivals:
             candidate = offer.candidates[offer.cursor]
-            key = entry_key(offer.lead_id, candidate.campaign)
-            if (post := posts.get(key)) is not None:
-                posts[key] = _with_offer(post, offer)
-                continue
-            decided = self._decide(offer, candidate, key, tables, context)
+            decided = self._decide(offer, candidate, tables, context)
             if isinstance(decided, Post):
-                posts[key] = decided
+                plan.effects.append((offer, decided))
             else:
                 plan.outputs.extend(_outputs(offer, candidate, decided, context))
-        plan.effects.extend(posts.values())
         return plan
 
-    def _decide(self, offer: Offer, candidate: Candidate, key: str, tables: Tables, context: Context) -> Entry | Post:
+    def order(self, arrival: Offer) -> str | None:
+        # The ledger of a lead and campaign is read while nobody is asking: what is reserved then, a crash has left.
+        if arrival.cursor >= len(arrival.candidates):
+            return None
+        return entry_key(arrival.lead_id, arrival.candidates[arrival.cursor].campaign)
+
+    def limit_seconds(self, effect: Post) -> float:
+        # The post keeps to its own times; this is for a connector that does not.
+        delivery = effect.campaign.delivery
+        return delivery.retry_seconds + delivery.timeout_seconds + 10.0
+
+    def unknown(self, effect: Post) -> Answer:
+        return Answer(Outcome.UNKNOWN, Reason.OUTCOME_UNKNOWN)
+
+    def _decide(self, offer: Offer, candidate: Candidate, tables: Tables, context: Context) -> Entry | Post:
         """What the ledger already knows, or a post whose reservation is now in the ledger."""
+        key = entry_key(offer.lead_id, candidate.campaign)
         campaign = context.configuration.campaign_by_id.get(candidate.campaign)
         entry = tables[LEDGER].get(key)
         if entry is not None and _answers(entry, offer):
@@ -118,11 +128,11 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
             vertical=offer.vertical,
             lead=offer.lead,
             campaign=campaign,
-            offers=(offer,),
+            offer=offer,
             repeated=crashed,
         )
 
-    def settle(self, results: Sequence[tuple[Post, Answer]], tables: Tables, context: Context) -> list[Output]:
+    def settle(self, results: Sequence[tuple[Post, Answer]], tables: Tables, context: Context) -> Plan[Post]:
         outputs: list[Output] = []
         capped: dict[str, Campaign] = {}
         for post, answer in results:
@@ -141,11 +151,10 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
                 }
             )
             write(tables, key, entry)
-            for offer in post.offers:
-                outputs += _outputs(offer, offer.candidates[offer.cursor], entry, context)
+            outputs += _outputs(post.offer, post.offer.candidates[post.offer.cursor], entry, context)
             if post.campaign.daily_cap is not None:
                 capped[post.campaign.id] = post.campaign
-        return outputs + [_capacity(campaign, tables, context) for campaign in capped.values()]
+        return Plan(outputs + [_capacity(campaign, tables, context) for campaign in capped.values()])
 
 
 def _answers(entry: Entry, offer: Offer) -> bool:
@@ -153,10 +162,6 @@ def _answers(entry: Entry, offer: Offer) -> bool:
     if entry.status is Status.RESERVED:
         return False
     return entry.status in FINAL or entry.run >= offer.run
-
-
-def _with_offer(post: Post, offer: Offer) -> Post:
-    return replace(post, offers=(*post.offers, offer))
 
 
 def _status(post: Post, answer: Answer) -> Status:

@@ -1,124 +1,222 @@
-"""Lanes: a partition's slices one after the other, different partitions side by side.
-
-A slice is acknowledged when its changelog records, its effects and its outputs are: first the changelog, so that no
-decision is seen before it is stored, then the outputs, then the ack.
-"""
+"""Lanes on Kafka: a partition's steps one after the other, different partitions side by side, effects between."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Final
 
-from connectors.kafka.producer import AckedProducer
+import structlog
+
 from schemas.record import Record
-from schemas.topics import changelog
-from streams.execution import encoded, run_slice
-from streams.stage import Context, EffectStage, Output, Performer, Stage
-from streams.tables import Tables
+from streams.engine.writer import Writer
+from streams.execution import Intent
+from streams.lane import RECORDS_PER_STEP, Lane, Step
+from streams.stage import Context, EffectStage, Performer, Stage
+
+log = structlog.get_logger(__name__)
+
+STEP_SECONDS: Final = 0.1
+"""What one step should take of the event loop at most: the next one takes fewer records if it was more."""
+FEWEST_RECORDS: Final = 20
+TICK_SECONDS: Final = 1.0
+"""How often a lane that has nothing to do looks for entries that are due."""
 
 
 @dataclass
-class Lane:
-    """One partition number of a stage's topics, and its tables."""
+class Running:
+    """A lane, its writer and its task."""
 
     partition: int
-    tables: Tables
-    slices: asyncio.Queue[tuple[Sequence[Record], Callable[[], None]]] = field(default_factory=asyncio.Queue)
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    lane: Lane
+    writer: Writer
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    write: asyncio.Task[None] | None = None
+    effects: set[asyncio.Task[None]] = field(default_factory=set)
+    taken: list[Callable[[], None]] = field(default_factory=list)
+    """To be called once the lane has begun all that it was given."""
+    most: int = RECORDS_PER_STEP
+    rested: asyncio.Event = field(default_factory=asyncio.Event)
+    """The lane has written all that it began, and no effect is under way."""
+
+
+class Steps:
+    """Told what lanes do, for metrics; this one keeps nothing."""
+
+    def stepped(self, partition: int, step: Step, seconds: float, writing: float) -> None:
+        """A step is written: ``seconds`` in all, ``writing`` of them by Kafka."""
+
+    def effects(self, in_flight: int) -> None:
+        """Effects under way changed."""
 
 
 @dataclass
 class Lanes:
-    """All lanes of a worker. ``on_failure`` gets what stops a lane; it must end the process, since a slice is lost to
-    the lane then and its partition must not move on."""
+    """All lanes of a worker. ``on_failure`` gets what stops a lane; it must end the process, since a step is lost to
+    the lane then and its partition must not move on. ``on_advance`` gets a topic, a partition and the offset before
+    which all is done."""
 
     stage: Stage[Any]
-    producer: AckedProducer
     context: Callable[[], Context]
     perform: Performer[Any, Any] | None
     on_failure: Callable[[BaseException], None]
+    on_advance: Callable[[str, int, int], None]
+    steps: Steps = field(default_factory=Steps)
     effects_in_flight: int = 64
-    _lanes: dict[int, Lane] = field(default_factory=dict)
+    _lanes: dict[int, Running] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._changelogs = {spec.name: changelog(self.stage.name, spec.name).name for spec in self.stage.tables}
         self._window = asyncio.Semaphore(self.effects_in_flight)
+        self._in_flight = 0
 
-    def open(self, partition: int, tables: Tables) -> None:
-        """Start a lane on restored tables."""
-        lane = Lane(partition, tables)
-        lane.idle.set()
-        lane.task = asyncio.get_running_loop().create_task(self._run(lane), name=f"lane-{partition}")
-        self._lanes[partition] = lane
+    @property
+    def open_lanes(self) -> dict[int, Lane]:
+        """By partition."""
+        return {partition: running.lane for partition, running in self._lanes.items()}
 
-    def submit(self, partition: int, records: Sequence[Record], ack: Callable[[], None]) -> None:
-        """Queue a slice. A slice of a partition that has no lane (any more) is dropped unacknowledged: its next owner
-        reads it again."""
-        lane = self._lanes.get(partition)
-        if lane is not None:
-            lane.idle.clear()
-            lane.slices.put_nowait((records, ack))
+    def open(self, partition: int, lane: Lane, writer: Writer) -> None:
+        """Start a lane."""
+        self._start(Running(partition, lane, writer))
 
-    async def close(self, grace_seconds: float) -> None:
-        """Drop what has not begun, give what has begun its grace to finish, then end all lanes and their tables."""
-        lanes, self._lanes = list(self._lanes.values()), {}
-        for lane in lanes:
-            while not lane.slices.empty():
-                lane.slices.get_nowait()
-                lane.slices.task_done()
-        waits = [asyncio.ensure_future(lane.slices.join()) for lane in lanes]
+    def submit(self, partition: int, records: Sequence[Record], taken: Callable[[], None]) -> None:
+        """Give a lane a slice. A slice of a partition that has no lane (any more) is dropped: its next owner reads it
+        again."""
+        running = self._lanes.get(partition)
+        if running is None or running.task is None:
+            taken()
+            return
+        running.lane.put(records)
+        running.taken.append(taken)
+        running.rested.clear()
+        running.wake.set()
+
+    def next(self, topic: str, partition: int) -> int | None:
+        """The offset from which a partition is to be read; None when its lane does not know."""
+        running = self._lanes.get(partition)
+        return None if running is None else running.lane.next(topic)
+
+    def tick(self) -> None:
+        """Wake every lane, for what only time brings."""
+        for running in self._lanes.values():
+            running.wake.set()
+
+    async def rest(self, grace_seconds: float) -> set[int]:
+        """Drop what has not begun, give what has begun its grace to finish, and stop. The partitions whose lanes have
+        come to rest, and may go on with :meth:`resume`; the others are closed."""
+        for running in self._lanes.values():
+            running.lane.discard_waiting()
+            for taken in running.taken:
+                taken()
+            running.taken.clear()
+            running.wake.set()
+        waits = [asyncio.ensure_future(running.rested.wait()) for running in self._lanes.values()]
         if waits:
             await asyncio.wait(waits, timeout=grace_seconds)
-        for task in [*waits, *(lane.task for lane in lanes if lane.task)]:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await _end(waits)
+        for partition, running in list(self._lanes.items()):
+            rested = running.rested.is_set()
+            await _end([running.task] if running.task else [])
+            running.task = None
+            if not rested:
+                await self.close(partition)
+        return set(self._lanes)
 
-    async def _run(self, lane: Lane) -> None:
-        while True:
-            records, ack = await lane.slices.get()
-            try:
-                await self._process(lane, records)
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:
-                self.on_failure(error)
-                raise
-            ack()
-            lane.slices.task_done()
+    def resume(self, partition: int) -> None:
+        """Let a lane go on that has come to rest."""
+        self._start(self._lanes[partition])
 
-    async def _process(self, lane: Lane, records: Sequence[Record]) -> None:
-        plan = run_slice(self.stage, records, lane.tables, self.context())
-        await self._store(lane)
-        outputs = plan.outputs
-        if plan.effects:
-            assert isinstance(self.stage, EffectStage)  # noqa: S101  # only such a stage plans effects
-            results = await asyncio.gather(*(self._perform(effect) for effect in plan.effects))
-            outputs = outputs + encoded(self.stage.settle(results, lane.tables, self.context()))
-            await self._store(lane)
-        await self._emit(outputs)
+    async def close(self, partition: int) -> None:
+        """End a lane at once: what it has not written is its next owner's."""
+        running = self._lanes.pop(partition)
+        await _end([*running.effects, *([running.task] if running.task else [])])
+        if running.write is None or running.write.done():
+            running.writer.close()
+        else:  # its thread is in Kafka's hands; the producer goes when that comes back
+            running.write.add_done_callback(_after_the_end)
 
-    async def _perform(self, effect: Any) -> tuple[Any, Any]:
+    def _start(self, running: Running) -> None:
+        running.rested.set()
+        running.wake.set()
+        running.task = asyncio.get_running_loop().create_task(self._run(running), name=f"lane-{running.partition}")
+        self._lanes[running.partition] = running
+
+    async def _run(self, running: Running) -> None:
+        try:
+            while True:
+                await running.wake.wait()
+                running.wake.clear()
+                while await self._step(running):
+                    pass
+                if running.lane.idle:
+                    running.rested.set()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self.on_failure(error)
+            raise
+
+    async def _step(self, running: Running) -> bool:
+        started = time.perf_counter()
+        step = running.lane.step(self.context(), running.most)
+        if step is None:
+            return False
+        running.rested.clear()
+        if not running.lane.waiting:
+            for taken in running.taken:
+                taken()
+            running.taken.clear()
+        deciding = time.perf_counter() - started
+        if step.records:
+            running.most = max(FEWEST_RECORDS, min(RECORDS_PER_STEP, int(STEP_SECONDS * step.records / deciding)))
+        # A write is not given up half-way: cancelled, nobody would know what became of it.
+        running.write = asyncio.get_running_loop().create_task(running.writer.write(step))
+        await asyncio.shield(running.write)
+        running.lane.commit(step)
+        for topic in step.positions:
+            if (following := running.lane.next(topic)) is not None:
+                self.on_advance(topic, running.partition, following)
+        for intent in step.intents:
+            task = asyncio.get_running_loop().create_task(self._perform(running, intent))
+            running.effects.add(task)
+            task.add_done_callback(running.effects.discard)
+        seconds = time.perf_counter() - started
+        self.steps.stepped(running.partition, step, seconds, seconds - deciding)
+        return True
+
+    async def _perform(self, running: Running, intent: Intent) -> None:
+        stage = self.stage
+        assert isinstance(stage, EffectStage)  # noqa: S101  # only such a stage has effects
         if self.perform is None:
-            raise TypeError(f"stage {self.stage.name} has effects but no performer")
+            self.on_failure(TypeError(f"stage {stage.name} has effects but no performer"))
+            return
         async with self._window:
-            return effect, await self.perform(effect)
+            self._in_flight += 1
+            self.steps.effects(self._in_flight)
+            try:
+                async with asyncio.timeout(stage.limit_seconds(intent.effect)):
+                    result = await self.perform(intent.effect)
+            except Exception as error:  # what the performer did before it failed, nobody knows
+                log.warning("effect without a result", stage=stage.name, error=type(error).__name__)
+                result = stage.unknown(intent.effect)
+            finally:
+                self._in_flight -= 1
+                self.steps.effects(self._in_flight)
+        running.lane.give(intent, result)
+        running.wake.set()
 
-    async def _store(self, lane: Lane) -> None:
-        changes = lane.tables.changes()
-        for change in changes:
-            topic = self._changelogs[change.table.name]
-            self.producer.produce(topic, change.key.encode(), change.encoded(), partition=lane.partition)
-        if changes:
-            await self.producer.flush()
-        lane.tables.commit()
 
-    async def _emit(self, outputs: Sequence[Output]) -> None:
-        for output in outputs:
-            self.producer.produce(output.topic, output.key, cast("bytes | None", output.value), output.headers)
-        if outputs:
-            await self.producer.flush()
+def _after_the_end(write: asyncio.Task[None]) -> None:
+    if not write.cancelled() and (error := write.exception()) is not None:
+        log.info("a write of a lane that is closed failed", error=type(error).__name__)
+
+
+async def _end(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -1,17 +1,18 @@
 """Faust's consumer with a batched data plane: one message per slice, an ordered run of records of one partition.
 
 Faust's per-record path (a future, a task and an event each) is what bounds it to a few thousand records a second. Here
-``getmany`` yields one message whose value is a list of records and whose offset is the first one's; acknowledging it
-commits the offset after its last. At most :data:`SLICES_IN_FLIGHT` slices of a partition are out at once, and what
-arrives meanwhile becomes the next, larger slice: slices adapt to the load.
+``getmany`` yields one message whose value is a list of records. At most one slice of a partition waits for its lane,
+and what arrives meanwhile becomes the next, larger slice: slices adapt to the load.
+
+Acknowledging a slice makes room for the next; what is committed is what the lane says is done, by :meth:`advance`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 import structlog
@@ -22,17 +23,21 @@ from faust.types.tuples import ConsumerMessage, Message
 
 log = structlog.get_logger(__name__)
 
-SLICES_IN_FLIGHT: Final = 2
 FETCH_WAIT_MS: Final = 50
 RECORDS_PER_SLICE: Final = 1000
+BYTES_PER_SLICE: Final = 4 * 1024 * 1024
 RECORDS_WAITING: Final = 4 * RECORDS_PER_SLICE
-"""A partition with this many records waiting is not fetched from: memory stays bounded when the stage is slow."""
-
-Rebalance = Callable[[set[TP]], Awaitable[None]]
+BYTES_WAITING: Final = 2 * BYTES_PER_SLICE
+"""A partition with this much waiting is not fetched from: memory stays bounded when the stage is slow."""
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Assigns by range, so that equal partition numbers of a stage's topics meet in one worker."""
+    """Assigns by range, so that equal partition numbers of a stage's topics meet in one worker.
+
+    ``fetched`` is how far the last fetch has come in each partition, over transaction markers that hold no record.
+    """
+
+    fetched: Mapping[TP, int] = MappingProxyType({})
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -40,19 +45,32 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         # would keep a busy one waiting.
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
+        # Faust reads committed records only where it handles transactions itself, and those are broken.
+        consumer._isolation_level = "read_committed"  # noqa: SLF001
         return consumer
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
+        records = await super()._fetch_records(consumer, *args, **kwargs)
+        subscription = consumer._subscription.subscription  # noqa: SLF001
+        if subscription is not None and subscription.assignment is not None:
+            states = ((tp, subscription.assignment.state_value(tp)) for tp in subscription.assignment.tps)
+            self.fetched = {TP(*tp): state.position for tp, state in states if state and state.has_valid_position}
+        return records
 
 
 class SliceConsumer(driver.Consumer):
     """See the module.
 
-    ``before_revoke``, ``before_flow`` and ``in_flow`` are the engine's: the first ends what is in flight, the second
-    restores state before the first record of an assignment is delivered, the third knows that records flow.
+    Those without a body are the engine's: ``before_revoke`` brings what is in flight to rest, ``before_flow`` restores
+    state before the first record of an assignment is delivered, ``in_flow`` knows that records flow, and ``next_of``
+    knows the offset a partition is to be read from: the group's committed offset is a hint only.
     """
 
-    before_revoke: Rebalance
-    before_flow: Rebalance
+    before_revoke: Callable[[set[TP]], Awaitable[None]]
+    before_flow: Callable[[set[TP], int], Awaitable[None]]
     in_flow: Callable[[], None]
+    _thread: ConsumerThread
+    next_of: Callable[[TP], int | None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,8 +79,9 @@ class SliceConsumer(driver.Consumer):
 
     def _forget_slices(self) -> None:
         self._waiting: dict[TP, list[Any]] = {}
-        self._in_flight: defaultdict[TP, deque[_Slice]] = defaultdict(deque)
-        self._done: dict[TP, int] = {}
+        self._untaken: set[TP] = set()
+        self._advanced: dict[TP, int] = {}
+        self._passed: Mapping[TP, int] = {}
         self._expected: dict[TP, int] = {}
         self._gaps: dict[TP, int] = {}
 
@@ -78,7 +97,7 @@ class SliceConsumer(driver.Consumer):
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Restore, then let records flow."""
         self._forget_slices()
-        await self.before_flow(assigned)
+        await self.before_flow(assigned, generation_id)
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
@@ -95,8 +114,9 @@ class SliceConsumer(driver.Consumer):
         for tp, fetched in records.items() if records else ():
             if expected := await self._as_expected(tp, fetched):
                 self._waiting.setdefault(tp, []).extend(expected)
+        self._passed = self._thread.fetched
         for tp in list(self._waiting):
-            if len(self._in_flight[tp]) >= SLICES_IN_FLIGHT:
+            if tp in self._untaken:
                 continue
             # Both change while this generator is suspended, which a type checker cannot know.
             if not self.flow_active or self.app.consumer_generation_id != generation:  # type: ignore[redundant-expr]
@@ -104,7 +124,7 @@ class SliceConsumer(driver.Consumer):
             yield tp, self._take_slice(tp, generation)
 
     async def _wait_for_room(self) -> None:
-        if not self._waiting or any(len(self._in_flight[tp]) < SLICES_IN_FLIGHT for tp in self._waiting):
+        if not self._waiting or self._waiting.keys() - self._untaken:
             return
         self._room.clear()
         with contextlib.suppress(TimeoutError):
@@ -123,10 +143,16 @@ class SliceConsumer(driver.Consumer):
         self.in_flow()
 
     async def perform_seek(self) -> None:
-        """Go back to the committed offsets; what was fetched before is void."""
+        """Go to where the lanes are, else to the committed offsets; what was fetched before is void."""
         self._waiting.clear()
         await super().perform_seek()
         self._expected = {tp: offset for tp, offset in self._committed_offset.items() if offset is not None}
+        for tp in self.assignment():
+            following = self.next_of(tp)
+            if following is not None and following != self._expected.get(tp):
+                await self._seek(tp, following)
+                self._read_offset[tp] = self._expected[tp] = following
+        self._advanced = dict(self._expected)
 
     async def _as_expected(self, tp: TP, records: list[Any]) -> list[Any]:
         """The records that may come next.
@@ -148,7 +174,7 @@ class SliceConsumer(driver.Consumer):
         return records
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
-        full = {tp for tp, records in self._waiting.items() if len(records) >= RECORDS_WAITING}
+        full = {tp for tp, records in self._waiting.items() if _is_full(records)}
         if full and active_partitions is not None:
             active_partitions = active_partitions - full
             if not active_partitions:
@@ -157,13 +183,14 @@ class SliceConsumer(driver.Consumer):
 
     def _take_slice(self, tp: TP, generation: int) -> ConsumerMessage:
         records = self._waiting[tp]
-        chunk, rest = records[:RECORDS_PER_SLICE], records[RECORDS_PER_SLICE:]
+        count = _records_of_a_slice(records)
+        chunk, rest = records[:count], records[count:]
         if rest:
             self._waiting[tp] = rest
         else:
             del self._waiting[tp]
         first = chunk[0]
-        self._in_flight[tp].append(_Slice(first.offset, chunk[-1].offset + 1))
+        self._untaken.add(tp)
         return ConsumerMessage(
             tp.topic,
             tp.partition,
@@ -185,38 +212,44 @@ class SliceConsumer(driver.Consumer):
         return
 
     def ack(self, message: Message) -> bool:
-        """Mark a slice as done; its end is committed once all before it are done."""
+        """A lane has begun a slice: the next may come."""
         if message.acked:
             return False
         message.acked = True
-        tp = message.tp
         self._unacked_messages.discard(message)
-        slices = self._in_flight[tp]
-        for taken in slices:
-            if taken.first == message.offset:
-                taken.done = True
-        while slices and slices[0].done:
-            self._done[tp] = slices.popleft().end
-        if tp in self._done:
-            self._acked[tp].append(self._done[tp])  # Faust looks here for partitions to commit
-        self._n_acked += 1
+        self._untaken.discard(message.tp)
         if self._waiting_for_ack is not None and not self._waiting_for_ack.done():
             self._waiting_for_ack.set_result(None)  # wakes whoever waits for the flow to be empty
         self._room.set()
         return True
 
+    def advance(self, tp: TP, following: int) -> None:
+        """Everything before an offset is done and durable."""
+        if tp in self._expected:
+            self._advanced[tp] = following
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return iter([tp for tp in self._advanced if topics is None or tp in topics or tp.topic in topics])
+
     def _new_offset(self, tp: TP) -> int | None:
-        self._acked[tp].clear()
-        return self._done.pop(tp, None)
+        following = self._advanced.get(tp)
+        if following is not None and following == self._expected.get(tp) and tp not in self._waiting:
+            # Behind the last record there may be transaction markers. Not to count as lag they are committed too.
+            return max(following, self._passed.get(tp, 0))
+        return following
 
 
-class _Slice:
-    __slots__ = ("done", "end", "first")
+def _is_full(records: list[Any]) -> bool:
+    return len(records) >= RECORDS_WAITING or sum(len(record.value or b"") for record in records) >= BYTES_WAITING
 
-    def __init__(self, first: int, end: int) -> None:
-        self.first = first
-        self.end = end
-        self.done = False
+
+def _records_of_a_slice(records: list[Any]) -> int:
+    size = 0
+    for count, record in enumerate(records[:RECORDS_PER_SLICE]):
+        size += len(record.value or b"")
+        if size > BYTES_PER_SLICE and count:
+            return count
+    return min(len(records), RECORDS_PER_SLICE)
 
 
 class SliceTransport(driver.Transport):

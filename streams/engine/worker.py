@@ -9,28 +9,33 @@ import io
 import logging
 import os
 import sys
-import traceback
+import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import faust
 import structlog
-from confluent_kafka import KafkaException
 from faust.types import TP
 from yarl import URL
 
-from connectors.kafka.producer import AckedProducer, DeliveryFailedError
+from connectors.kafka import clients
+from connectors.kafka.producer import AckedProducer
+from connectors.kafka.topic_admin import TopicIds, topic_ids
+from connectors.kafka.transaction import TransactionalProducer
+from streams.dead_letter_limit import DeadLetterLimit
 from streams.engine.changelog import restore
-from streams.engine.lanes import Lanes
+from streams.engine.exits import CoPartitionError, detail_of, exit_of
+from streams.engine.lanes import TICK_SECONDS, Lanes
 from streams.engine.slice_consumer import SliceConsumer, SliceTransport
-from streams.stage import Context, Performer, Stage
+from streams.engine.writer import AckedWriter, FrozenError, TransactionalWriter, Writer
+from streams.lane import Lane
+from streams.stage import Context, Guarantee, Performer, Stage
+from streams.tables import Tables
 
 log = structlog.get_logger(__name__)
-
-EXIT_FAILED: Final = 70
-"""A slice could not be done: the process ends without committing it, and its supervisor starts another."""
 
 GRACE_SECONDS: Final = 3.0
 
@@ -40,7 +45,8 @@ COLLECTION_THRESHOLDS: Final = (50_000, 10, 10)
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """How a worker runs. ``group`` names its consumer group, ``data`` a folder of its own for Faust."""
+    """How a worker runs. ``group`` names its consumer group and, with a partition, the transactional ids; ``data`` is a
+    folder of its own for Faust."""
 
     bootstrap: str
     group: str
@@ -48,6 +54,8 @@ class WorkerConfig:
     partitions: int
     session_timeout_seconds: float = 6.0
     log_level: str = "INFO"
+    dead_letter_run: int = 200
+    dead_letter_share: float = 0.5
 
 
 class EngineApp(faust.App):
@@ -59,10 +67,6 @@ class EngineApp(faust.App):
         """Stop Faust's services, then the engine's."""
         await super().on_stop()
         await self.close()
-
-
-class CoPartitionError(Exception):
-    """The topics of a stage are not assigned alike: their partition counts differ."""
 
 
 class SliceSchema(faust.Schema[Any, Any]):
@@ -94,6 +98,14 @@ class Engine:
         self._make_performer = make_performer
         self._on_ready = on_ready
         self._lanes: Lanes | None = None
+        self._producer: AckedProducer | None = None
+        self._topic_ids: TopicIds = {}
+        self._generation = 0
+        self._rested_in: int | None = None
+        self._alive_at = time.monotonic()
+        # A thread for each lane that waits for Kafka, so that lanes do not wait for each other.
+        self._threads = ThreadPoolExecutor(max(4, config.partitions), thread_name_prefix="lane")
+        self._limit = DeadLetterLimit(config.dead_letter_run, config.dead_letter_share)
         self.app = self._build_app()
 
     def _build_app(self) -> faust.App:
@@ -124,13 +136,16 @@ class Engine:
 
         class Consumer(SliceConsumer):
             async def before_revoke(self, revoked: set[TP]) -> None:
-                await engine.close_lanes()
+                await engine.rest()
 
-            async def before_flow(self, assigned: set[TP]) -> None:
-                await engine.open_lanes(assigned)
+            async def before_flow(self, assigned: set[TP], generation: int) -> None:
+                await engine.open_lanes(assigned, generation)
 
             def in_flow(self) -> None:
-                engine.say_ready()
+                engine.in_flow()
+
+            def next_of(self, tp: TP) -> int | None:
+                return engine.next_of(tp)
 
         class Transport(SliceTransport):
             pass
@@ -147,58 +162,124 @@ class Engine:
         async for event in stream.noack().events():
             message = event.message
             assert self._lanes is not None  # noqa: S101  # no record flows before the lanes are open
-            self._lanes.submit(message.partition, event.value, functools.partial(_ack, event))
+            self._lanes.submit(message.partition, event.value, functools.partial(_taken, event))
 
-    async def open_lanes(self, assigned: set[TP]) -> None:
-        """Restore the tables of the assigned partitions and open their lanes."""
+    async def open_lanes(self, assigned: set[TP], generation: int) -> None:
+        """Open the lanes of the assigned partitions. Those that were this worker's a generation ago go on as they are:
+        nobody else can have had them since."""
         lanes = self._lanes or self._make_lanes()
         self._lanes = lanes
-        await lanes.close(GRACE_SECONDS)
         topics = {spec.name for spec in self.stage.reads}
         per_topic = {topic: {tp.partition for tp in assigned if tp.topic == topic} for topic in topics}
         if len({frozenset(partitions) for partitions in per_topic.values()}) > 1:
             self.fail(CoPartitionError(f"the topics of {self.stage.name} are not co-partitioned: {per_topic}"))
         partitions = sorted(next(iter(per_topic.values())))
+        kept = set(lanes.open_lanes) & set(partitions) if self._rested_in == generation - 1 else set()
+        self._generation = generation
         loop = asyncio.get_running_loop()
-        restores = (loop.run_in_executor(None, restore, self.config.bootstrap, self.stage, p) for p in partitions)
         try:
-            for partition, tables in zip(partitions, await asyncio.gather(*restores), strict=True):
-                lanes.open(partition, tables)
+            for partition in set(lanes.open_lanes) - kept:
+                await lanes.close(partition)
+            fresh = [partition for partition in partitions if partition not in kept]
+            if fresh:
+                self._topic_ids = await loop.run_in_executor(None, self._ask_topic_ids)
+            opened = (loop.run_in_executor(None, self._open, partition) for partition in fresh)
+            for partition, (lane, writer) in zip(fresh, await asyncio.gather(*opened), strict=True):
+                lanes.open(partition, lane, writer)
+            for partition in kept:
+                lanes.resume(partition)
         except Exception as error:
             self.fail(error)
-        log.info("partitions assigned", stage=self.stage.name, partitions=partitions)
+        log.info("partitions assigned", stage=self.stage.name, partitions=partitions, kept=sorted(kept))
         if not partitions:  # a spare: nothing will flow, and it is ready to take over
             self._on_ready()
 
-    def say_ready(self) -> None:
+    def _ask_topic_ids(self) -> TopicIds:
+        return topic_ids(clients.admin(self.config.bootstrap), [spec.name for spec in self.stage.reads])
+
+    def _open(self, partition: int) -> tuple[Lane, Writer]:
+        """Fence the last owner, then restore: what it still writes would not be restored, and must not be written."""
+        stage, config = self.stage, self.config
+        writer: Writer
+        if stage.guarantee is Guarantee.EXACTLY_ONCE:
+            producer = TransactionalProducer(config.bootstrap, f"{config.group}-{partition}")
+            producer.fence()
+            writer = TransactionalWriter(producer, stage, partition, self._threads, self._topic_ids)
+        else:
+            assert self._producer is not None  # noqa: S101  # made with the lanes
+            writer = AckedWriter(self._producer, stage, partition, self._threads, self._check_alive)
+        if not stage.has_changelog:
+            return Lane(stage, Tables(), limit=self._limit), writer
+        restored = restore(config.bootstrap, stage, partition, self._topic_ids)
+        return Lane(stage, restored.tables, restored.positions, limit=self._limit), writer
+
+    def next_of(self, tp: TP) -> int | None:
+        """Where a lane is in a partition."""
+        return None if self._lanes is None else self._lanes.next(tp.topic, tp.partition)
+
+    def in_flow(self) -> None:
         """Records flow."""
         self._on_ready()
 
-    async def close_lanes(self) -> None:
-        """End what is in flight; the tables of revoked partitions go with their lanes."""
+    async def rest(self) -> None:
+        """Bring what is in flight to rest, so that its partitions can go to another worker."""
         if self._lanes is not None:
-            await self._lanes.close(GRACE_SECONDS)
+            self._rested_in = self._generation
+            await self._lanes.rest(GRACE_SECONDS)
+
+    async def _tick(self, lanes: Lanes) -> None:
+        self._alive_at = time.monotonic()
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                self._check_alive()
+            except FrozenError as error:
+                self.fail(error)
+            self._alive_at = time.monotonic()
+            lanes.tick()
+
+    def _check_alive(self) -> None:
+        stood_still = time.monotonic() - self._alive_at
+        if self.stage.guarantee is Guarantee.DETERMINISTIC and stood_still > self.config.session_timeout_seconds:
+            raise FrozenError(f"stood still for {stood_still:.1f} s, longer than its session")
 
     async def _close(self) -> None:
-        await self.close_lanes()
-        if (close := getattr(self._lanes and self._lanes.perform, "close", None)) is not None:
+        if self._lanes is None:
+            return
+        self._ticking.cancel()
+        await self._lanes.rest(GRACE_SECONDS)
+        for partition in self._lanes.open_lanes:
+            await self._lanes.close(partition)
+        if (close := getattr(self._lanes.perform, "close", None)) is not None:
             await close()
 
     def _make_lanes(self) -> Lanes:
-        return Lanes(
+        if self.stage.guarantee is Guarantee.DETERMINISTIC:
+            self._producer = AckedProducer(self.config.bootstrap)
+        lanes = Lanes(
             stage=self.stage,
-            producer=AckedProducer(self.config.bootstrap),
             context=self._context,
             perform=self._make_performer() if self._make_performer else None,
             on_failure=self.fail,
+            on_advance=self._advance,
         )
+        self._ticking = asyncio.get_running_loop().create_task(self._tick(lanes))
+        return lanes
+
+    def _advance(self, topic: str, partition: int, following: int) -> None:
+        consumer = self.app.consumer
+        assert isinstance(consumer, SliceConsumer)  # noqa: S101  # the transport's
+        consumer.advance(TP(topic, partition), following)
 
     def fail(self, error: BaseException) -> None:
-        """End the process at once. What is not acknowledged is read again by the next owner of its partition."""
-        log.error("worker stops", stage=self.stage.name, error=type(error).__name__, detail=_detail(error))
+        """End the process at once. What is not written is read again by the next owner of its partition."""
+        code = exit_of(error)
+        log.error(
+            "worker stops", stage=self.stage.name, error=type(error).__name__, detail=detail_of(error), exit_code=code
+        )
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        os._exit(EXIT_FAILED)
+        os._exit(code)
 
     def run(self) -> None:
         """Run until a signal; does not return."""
@@ -226,14 +307,5 @@ def _collect_less_often() -> None:
     gc.set_threshold(*COLLECTION_THRESHOLDS)
 
 
-def _detail(error: BaseException) -> str:
-    """What may be logged: the message of an error of ours or Kafka's, of any other only where it was raised. A message
-    may quote the lead."""
-    if isinstance(error, KafkaException | DeliveryFailedError | CoPartitionError):
-        return str(error)[:500]
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-
-
-def _ack(event: Any) -> None:
+def _taken(event: Any) -> None:
     event.ack()

@@ -1,0 +1,199 @@
+"""A lane: one partition number of a stage, as a state machine without a broker, a clock or a socket.
+
+Records go in by :meth:`Lane.put` and results of effects by :meth:`Lane.give`. A runner asks for a :class:`Step`,
+writes it, commits it, and then performs the effects it asks for; a step that is not written is never committed, and
+its lane is thrown away. Both runners drive this very lane, so what holds in memory under ten thousand crash histories
+holds on Kafka for all that is not Kafka's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from schemas.record import Record
+from streams import execution
+from streams.dead_letter_limit import DeadLetterLimit
+from streams.execution import Intent, Item, Run
+from streams.position import Position, Progress
+from streams.stage import Context, EffectStage, Output, Stage
+from streams.tables import Change, Tables
+
+RECORDS_PER_STEP: Final = 1000
+RECORDS_IN_HAND: Final = 2000
+"""From the oldest record whose effects are not settled to the newest one begun: what one stuck effect may hold up."""
+
+FINISHED: Final = -1
+"""In place of a count of pending effects: an item is finished once, though it may come up more than once."""
+
+
+@dataclass(slots=True)
+class Step:
+    """What is written together: table changes, outputs and positions. Then the intents are performed."""
+
+    at: datetime
+    records: int
+    changes: list[Change]
+    outputs: list[Output]
+    positions: dict[str, Position]
+    intents: list[Intent]
+    dead: list[Item]
+    settled: int
+
+
+@dataclass
+class Lane:
+    """See the module. ``positions`` are by topic, as the changelog has them; ``stage`` reads those topics."""
+
+    stage: Stage[Any]
+    tables: Tables
+    positions: Mapping[str, Position] = field(default_factory=dict)
+    limit: DeadLetterLimit = field(default_factory=DeadLetterLimit)
+    records_in_hand: int = RECORDS_IN_HAND
+
+    def __post_init__(self) -> None:
+        topics = [spec.name for spec in self.stage.reads]
+        self._progress = {topic: Progress(self.positions.get(topic)) for topic in topics}
+        self._queue: deque[Sequence[Record]] = deque()
+        self._waiting = 0
+        self._held: list[Item] = []
+        self._busy: set[Any] = set()
+        self._results: list[tuple[Intent, Any]] = []
+        self._in_flight = 0
+        self._effects = isinstance(self.stage, EffectStage)
+
+    @property
+    def waiting(self) -> int:
+        """Records that are not begun."""
+        return self._waiting
+
+    @property
+    def in_flight(self) -> int:
+        """Effects asked for and not settled."""
+        return self._in_flight
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is in hand and nothing waits."""
+        return not (self._queue or self._held or self._in_flight)
+
+    def next(self, topic: str) -> int | None:
+        """The offset that a topic's group may commit: all before it is done and written."""
+        return self._progress[topic].next
+
+    def put(self, records: Sequence[Record]) -> None:
+        """Records of one topic in the order of their offsets."""
+        self._queue.append(records)
+        self._waiting += len(records)
+
+    def discard_waiting(self) -> None:
+        """Forget what is not begun: another owner reads it, or this one again."""
+        self._queue.clear()
+        self._waiting = 0
+
+    def give(self, intent: Intent, result: Any) -> None:
+        """What came of an effect."""
+        self._results.append((intent, result))
+
+    def step(self, context: Context, most: int = RECORDS_PER_STEP) -> Step | None:
+        """All that can be done now, with ``most`` new records; None when there is nothing.
+
+        Raises:
+            DeadLetterLimitError: nearly everything fails.
+        """
+        self.tables.expire(self.stage.tables, context.now)
+        run, results = Run(), self._results
+        finished: list[Item] = []
+        if results:
+            self._results = []
+            assert isinstance(self.stage, EffectStage)  # noqa: S101  # only such a stage has effects
+            execution.settle(self.stage, results, self.tables, run, context)
+            self._in_flight -= len(results)
+            for intent, _ in results:
+                intent.item.pending -= 1
+        taken = self._take(most)
+        items = self._in_turn(execution.decode(self.stage, taken, run, context))
+        if items:
+            execution.process(self.stage, items, self.tables, run, context)
+        changes = self.tables.changes()
+        if not (taken or items or results or self.tables.dirty):
+            return None
+        self._watch(taken, run)
+        for intent in run.intents:
+            intent.item.pending += 1
+        self._in_flight += len(run.intents)
+        if self._effects:
+            for item in [*run.dead, *items, *(intent.item for intent, _ in results)]:
+                if item.pending == 0:
+                    item.pending = FINISHED
+                    finished.append(item)
+        return Step(
+            at=context.now,
+            records=len(taken),
+            changes=changes,
+            outputs=run.outputs,
+            positions=self._finish(finished, taken),
+            intents=run.intents,
+            dead=run.dead,
+            settled=len(results),
+        )
+
+    def commit(self, step: Step) -> None:
+        """The step is written."""
+        self.tables.commit(step.at)
+
+    def _take(self, most: int) -> list[Record]:
+        if self._effects:
+            in_hand = sum(progress.span for progress in self._progress.values())
+            most = min(most, self.records_in_hand - in_hand)
+        taken: list[Record] = []
+        while self._queue and len(taken) < most:
+            records, room = self._queue.popleft(), most - len(taken)
+            if len(records) > room:
+                self._queue.appendleft(records[room:])
+                records = records[:room]
+            self._waiting -= len(records)
+            progress = self._progress[records[0].topic]
+            if self._effects:
+                taken += [record for record in records if progress.admit(record.offset)]
+            else:
+                taken += progress.pass_over(records)
+        return taken
+
+    def _in_turn(self, fresh: list[Item]) -> list[Item]:
+        """The items whose turn it is: none whose order an earlier one holds, in flight or before it."""
+        if not self._effects:
+            return fresh
+        ready, held = [], []
+        for item in [*self._held, *fresh]:
+            if item.order is None:
+                ready.append(item)
+            elif item.order in self._busy:
+                held.append(item)
+            else:
+                self._busy.add(item.order)
+                ready.append(item)
+        self._held = held
+        return ready
+
+    def _finish(self, items: Sequence[Item], taken: Sequence[Record]) -> dict[str, Position]:
+        topics = {record.topic for record in taken}
+        if self._effects:
+            for item in items:
+                topics.add(item.record.topic)
+                self._progress[item.record.topic].finish(item.record.offset)
+                if item.order is not None:
+                    self._busy.discard(item.order)
+        found = {topic: self._progress[topic].settle() for topic in topics}
+        return {topic: position for topic, position in found.items() if position is not None}
+
+    def _watch(self, taken: Sequence[Record], run: Run) -> None:
+        if not taken:
+            return
+        external = {spec.name for spec in self.stage.reads if spec.external}
+        # Undecodable bytes from outside are that sender's fault, not this stage's.
+        dead = {id(item.record) for item in run.dead if item.arrival is not None or item.record.topic not in external}
+        self.limit.observe(len(taken), [n for n, record in enumerate(taken) if id(record) in dead] if dead else ())

@@ -1,0 +1,156 @@
+"""Where committed entries are: in memory here; beyond memory, an engine brings a store of its own."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:  # a table knows its store, and the store only what a table is
+    from streams.tables import Change, K, TableSpec, V
+
+REMOVED: Final = -1
+
+
+class Store(Protocol):
+    """The committed entries of one partition. Times are milliseconds since the epoch, by the stage's clock."""
+
+    def get(self, spec: TableSpec[V, K], key: K) -> V | None:
+        """The value under a key, or None."""
+        ...
+
+    def items(self, spec: TableSpec[V, K]) -> Iterator[tuple[K, V]]:
+        """Every entry."""
+        ...
+
+    def apply(self, changes: Sequence[Change], at_ms: int) -> None:
+        """Make changes, all or none."""
+        ...
+
+    def due(self, spec: TableSpec[Any, K], now_ms: int, limit: int) -> list[K]:
+        """Keys of entries whose time is over, the longest first; none is told twice unless it is written again."""
+        ...
+
+    def size(self, spec: TableSpec[Any, Any]) -> int:
+        """How many entries there are."""
+        ...
+
+    def oldest_ms(self, spec: TableSpec[Any, Any]) -> int | None:
+        """No entry of a table with an expiry was written before this; None when there are none, or no expiry."""
+        ...
+
+
+class TimeIndex:
+    """When the entries of a table are due, at a cost that does not grow with the table.
+
+    A key is in the heap once, however often it is written: when its turn comes and it was written since, it goes back
+    to its new time.
+    """
+
+    def __init__(self, expiry_ms: int) -> None:
+        self._expiry_ms = expiry_ms
+        self._written: dict[Any, int] = {}
+        self._heap: list[tuple[int, int, Any]] = []
+        self._order = count()  # keys of equal times need not be comparable
+
+    def wrote(self, key: Any, at_ms: int) -> None:
+        """An entry was written."""
+        if key not in self._written:
+            heapq.heappush(self._heap, (at_ms + self._expiry_ms, next(self._order), key))
+        self._written[key] = at_ms
+
+    def removed(self, key: Any) -> None:
+        """An entry is gone; its place in the heap goes when its turn comes."""
+        if key in self._written:
+            self._written[key] = REMOVED
+
+    def due(self, now_ms: int, limit: int) -> list[Any]:
+        """Keys whose time is over."""
+        found: list[Any] = []
+        while self._heap and self._heap[0][0] <= now_ms and len(found) < limit:
+            _, _, key = heapq.heappop(self._heap)
+            written = self._written.pop(key)
+            if written == REMOVED:
+                continue
+            if written + self._expiry_ms > now_ms:
+                self.wrote(key, written)
+            else:
+                found.append(key)
+        return found
+
+    def oldest_ms(self) -> int | None:
+        """A time before which nothing was written."""
+        return self._heap[0][0] - self._expiry_ms if self._heap else None
+
+
+class Encoded:
+    """A value as its changelog has it, decoded when it is first asked for."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+class MemoryStore:
+    """A dictionary for each table."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, dict[Any, Any]] = {}
+        self._indexes: dict[str, TimeIndex] = {}
+
+    def get(self, spec: TableSpec[V, K], key: K) -> V | None:
+        """See :class:`Store`."""
+        table = self._tables.get(spec.name)
+        if table is None:
+            return None
+        value: V | Encoded | None = table.get(key)
+        if type(value) is Encoded:
+            table[key] = value = spec.load(value.data)
+        return value  # type: ignore[return-value]
+
+    def items(self, spec: TableSpec[V, K]) -> Iterator[tuple[K, V]]:
+        """See :class:`Store`. The table must not be changed meanwhile."""
+        for key, value in self._tables.get(spec.name, {}).items():
+            yield key, spec.load(value.data) if type(value) is Encoded else value
+
+    def apply(self, changes: Sequence[Change], at_ms: int) -> None:
+        """See :class:`Store`."""
+        for change in changes:
+            self._write(change.table, change.key, change.value, at_ms)
+
+    def restore(self, spec: TableSpec[Any, K], key: K, data: bytes | None, at_ms: int) -> None:
+        """Take over a changelog record."""
+        self._write(spec, key, None if data is None else Encoded(data), at_ms)
+
+    def _write(self, spec: TableSpec[Any, Any], key: Any, value: Any, at_ms: int) -> None:
+        table = self._tables.get(spec.name)
+        if table is None:
+            table = self._tables[spec.name] = {}
+        if value is None:
+            table.pop(key, None)
+        else:
+            table[key] = value
+        if spec.expiry_ms is not None:
+            index = self._indexes.get(spec.name)
+            if index is None:
+                index = self._indexes[spec.name] = TimeIndex(spec.expiry_ms)
+            if value is None:
+                index.removed(key)
+            else:
+                index.wrote(key, at_ms)
+
+    def due(self, spec: TableSpec[Any, K], now_ms: int, limit: int) -> list[K]:
+        """See :class:`Store`."""
+        index = self._indexes.get(spec.name)
+        return [] if index is None else index.due(now_ms, limit)
+
+    def size(self, spec: TableSpec[Any, Any]) -> int:
+        """See :class:`Store`."""
+        return len(self._tables.get(spec.name, ()))
+
+    def oldest_ms(self, spec: TableSpec[Any, Any]) -> int | None:
+        """See :class:`Store`."""
+        index = self._indexes.get(spec.name)
+        return None if index is None else index.oldest_ms()
