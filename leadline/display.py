@@ -107,6 +107,8 @@ def print_endpoints(console: Console, home: Path, state: StackState) -> None:
     for name, place, what in places:
         if place is not None:
             table.add_row(name, place + what)
+    for number, (name, url) in enumerate(state.metrics_urls.items()):
+        table.add_row("" if number else "Metrics", f"{url}  ({name})")
     table.add_row("Data and logs", str(home))
     console.print(table)
     console.print("Next: `leadline send FILE`, `leadline status`, `leadline journey LEAD_ID`.", style="dim")

@@ -5,6 +5,7 @@ Dead letters keep the record's key and value; everything else about the failure 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,8 @@ DLQ_REASON: Final = "dlq-reason"
 DLQ_DETAIL: Final = "dlq-detail"
 DLQ_ATTEMPT: Final = "dlq-attempt"
 DLQ_VERSION: Final = "dlq-component-version"
+
+_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST_MS: Final = 9_999_999_999_999
@@ -69,6 +72,12 @@ def received_at_of(headers: Iterable[tuple[str, bytes | None]] | None, timestamp
     carried = text is not None and text.isdecimal() and len(text) <= len(str(LATEST_MS))
     milliseconds = int(text) if carried and text is not None else min(max(timestamp_ms, 0), LATEST_MS)
     return EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def traceparent_of(headers: Iterable[tuple[str, bytes | None]] | None) -> str | None:
+    """The trace that a record belongs to, by W3C Trace Context; None when there is none, or it is not well formed."""
+    text = read(headers, TRACEPARENT)
+    return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
 
 @dataclass(frozen=True, slots=True)

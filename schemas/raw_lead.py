@@ -54,7 +54,7 @@ def arrival_of(record: Record) -> RawArrival:
         lead_id_valid=valid,
         run=headers.run_of(record.headers),
         received_at=headers.received_at_of(record.headers, record.timestamp),
-        traceparent=headers.read(record.headers, headers.TRACEPARENT),
+        traceparent=headers.traceparent_of(record.headers),
     )
 
 

@@ -32,6 +32,17 @@ class Settings(BaseSettings):
     intake_port: int = Field(default=8080, ge=1, le=65535)
     sandbox_port: int = Field(default=8090, ge=1, le=65535)
 
+    metrics_host: str = Field(default="127.0.0.1", description="Address of a worker's metrics page.")
+    metrics_port: int | None = Field(
+        default=None, ge=0, le=65535, description="Port of a worker's metrics page: none when unset, any when 0."
+    )
+    dead_letter_run: int = Field(
+        default=200, ge=1, description="Dead letters in a row that stop a worker: then it is the stage that is broken."
+    )
+    dead_letter_share: float = Field(
+        default=0.5, gt=0, le=1, description="Share of the last 1,000 records; more dead letters stop a worker."
+    )
+
     partitions: int = Field(default=4, ge=1, le=1024, description="Partitions of every person-keyed topic.")
     replication_factor: int = Field(default=1, ge=1, le=7)
     pseudonym_key: SecretStr | None = Field(

@@ -10,6 +10,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
+
+ADVICE: Final = (
+    "It is the stage, its configuration or its schemas that are broken, not the records: they stay on their topic. "
+    "Mend the cause and start the worker again; LEADLINE_DEAD_LETTER_RUN and LEADLINE_DEAD_LETTER_SHARE move the limit."
+)
 
 
 class DeadLetterLimitError(Exception):
@@ -40,7 +46,7 @@ class DeadLetterLimit:
             self._in_a_row = self._in_a_row + 1 if place == following else 1
             following = place + 1
             if self._in_a_row >= self.run:
-                raise DeadLetterLimitError(f"{self._in_a_row} records in a row are dead letters")
+                raise DeadLetterLimitError(f"{self._in_a_row} records in a row failed. {ADVICE}")
         if following != records:
             self._in_a_row = 0
         self._batches.append((records, len(dead)))
@@ -51,4 +57,4 @@ class DeadLetterLimit:
             self._records -= oldest
             self._dead -= oldest_dead
         if self._records >= self.window and self._dead > self.share * self._records:
-            raise DeadLetterLimitError(f"{self._dead} of the last {self._records} records are dead letters")
+            raise DeadLetterLimitError(f"{self._dead} of the last {self._records} records failed. {ADVICE}")

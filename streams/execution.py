@@ -28,12 +28,14 @@ T = TypeVar("T")
 
 @dataclass(eq=False, slots=True)
 class Item:
-    """A record in hand, and what the stage takes it for. ``pending`` counts its effects that are not settled."""
+    """A record in hand, and what the stage takes it for. ``pending`` counts its effects that are not settled, ``dead``
+    is the reason of its dead letter."""
 
     record: Record
     arrival: Any = None
     order: Any = None
     pending: int = 0
+    dead: Reason | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -55,6 +57,7 @@ class Run:
     def bury(self, stage: Stage[Any], item: Item, reason: Reason, detail: str, context: Context) -> None:
         """Send a record to ``dead-letters``."""
         self.outputs.append(_letter(stage, item, reason, detail, context))
+        item.dead = reason
         self.dead.append(item)
 
 
@@ -187,7 +190,9 @@ def _letter(stage: Stage[Any], item: Item, reason: Reason, detail: str, context:
         run=run,
         received_at_ms=round(received_at.timestamp() * 1000),
     )
-    return Output(DEAD_LETTERS.name, record.key, record.value, letter.headers())
+    trace = headers.traceparent_of(record.headers)
+    carried = () if trace is None else ((headers.TRACEPARENT, trace.encode()),)
+    return Output(DEAD_LETTERS.name, record.key, record.value, letter.headers() + carried)
 
 
 def encoded(outputs: Sequence[Output]) -> list[Output]:

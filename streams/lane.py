@@ -8,8 +8,8 @@ holds on Kafka for all that is not Kafka's.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -35,13 +35,18 @@ class Step:
     """What is written together: table changes, outputs and positions. Then the intents are performed."""
 
     at: datetime
-    records: int
+    taken: Counter[str]
     changes: list[Change]
     outputs: list[Output]
     positions: dict[str, Position]
     intents: list[Intent]
     dead: list[Item]
     settled: int
+
+    @property
+    def records(self) -> int:
+        """Records that were begun."""
+        return self.taken.total()
 
 
 @dataclass
@@ -84,6 +89,12 @@ class Lane:
         """The offset that a topic's group may commit: all before it is done and written."""
         return self._progress[topic].next
 
+    def oldest_ms(self, topic: str) -> int | None:
+        """The timestamp of the oldest record that is in hand or waits; None when there is none."""
+        waiting = (records[0].timestamp for records in self._queue if records[0].topic == topic)
+        found = [moment for moment in (self._progress[topic].oldest_ms, next(waiting, None)) if moment is not None]
+        return min(found, default=None)
+
     def put(self, records: Sequence[Record]) -> None:
         """Records of one topic in the order of their offsets."""
         self._queue.append(records)
@@ -114,7 +125,7 @@ class Lane:
             self._in_flight -= len(results)
             for intent, _ in results:
                 intent.item.pending -= 1
-        taken = self._take(most)
+        taken, counts = self._take(most)
         items = self._in_turn(execution.decode(self.stage, taken, run, context))
         if items:
             execution.process(self.stage, items, self.tables, run, context)
@@ -132,10 +143,10 @@ class Lane:
                     finished.append(item)
         return Step(
             at=context.now,
-            records=len(taken),
+            taken=counts,
             changes=changes,
             outputs=run.outputs,
-            positions=self._finish(finished, taken),
+            positions=self._finish(finished, counts),
             intents=run.intents,
             dead=run.dead,
             settled=len(results),
@@ -145,11 +156,12 @@ class Lane:
         """The step is written."""
         self.tables.commit(step.at)
 
-    def _take(self, most: int) -> list[Record]:
+    def _take(self, most: int) -> tuple[list[Record], Counter[str]]:
         if self._effects:
             in_hand = sum(progress.span for progress in self._progress.values())
             most = min(most, self.records_in_hand - in_hand)
         taken: list[Record] = []
+        counts: Counter[str] = Counter()
         while self._queue and len(taken) < most:
             records, room = self._queue.popleft(), most - len(taken)
             if len(records) > room:
@@ -158,10 +170,12 @@ class Lane:
             self._waiting -= len(records)
             progress = self._progress[records[0].topic]
             if self._effects:
-                taken += [record for record in records if progress.admit(record.offset)]
+                wanted: Sequence[Record] = [r for r in records if progress.admit(r.offset, r.timestamp)]
             else:
-                taken += progress.pass_over(records)
-        return taken
+                wanted = progress.pass_over(records)
+            taken += wanted
+            counts[records[0].topic] += len(wanted)
+        return taken, counts
 
     def _in_turn(self, fresh: list[Item]) -> list[Item]:
         """The items whose turn it is: none whose order an earlier one holds, in flight or before it."""
@@ -179,8 +193,8 @@ class Lane:
         self._held = held
         return ready
 
-    def _finish(self, items: Sequence[Item], taken: Sequence[Record]) -> dict[str, Position]:
-        topics = {record.topic for record in taken}
+    def _finish(self, items: Sequence[Item], taken: Iterable[str]) -> dict[str, Position]:
+        topics = set(taken)
         if self._effects:
             for item in items:
                 topics.add(item.record.topic)

@@ -40,7 +40,7 @@ class Progress:
     def __init__(self, position: Position | None = None) -> None:
         self._next = None if position is None else position.next
         self._end = self._next
-        self._open: dict[int, None] = {}
+        self._open: dict[int, int] = {}
         self._done = {o for first, end in (position.done if position else ()) for o in range(first, end)}
 
     @property
@@ -58,7 +58,12 @@ class Progress:
         """Nothing is open."""
         return not self._open
 
-    def admit(self, offset: int) -> bool:
+    @property
+    def oldest_ms(self) -> int | None:
+        """The timestamp of the first open record."""
+        return next(iter(self._open.values()), None)
+
+    def admit(self, offset: int, timestamp_ms: int = 0) -> bool:
         """Take a record in hand, unless it is done or in hand already."""
         if self._end is not None and offset < self._end:
             return False
@@ -67,7 +72,7 @@ class Progress:
             self._next = offset
         if offset in self._done:
             return False
-        self._open[offset] = None
+        self._open[offset] = timestamp_ms
         return True
 
     def pass_over(self, records: Sequence[Record]) -> Sequence[Record]:

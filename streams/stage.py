@@ -58,8 +58,9 @@ class Output:
 
 
 def emit(event: Event, key: str) -> Output:
-    """The output of an event to its own topic."""
-    return Output(event.TOPIC.name, key.encode(), event)
+    """The output of an event to its own topic, within its trace."""
+    trace: Headers = () if event.traceparent is None else ((headers.TRACEPARENT, event.traceparent.encode()),)
+    return Output(event.TOPIC.name, key.encode(), event, trace)
 
 
 def envelope(cause: Event, step: Step, context: Context, *, attempt: int = 0) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from connectors.kafka.log_reader import as_record
 from schemas.record import KafkaRecord
@@ -55,6 +55,8 @@ class Sink:
         self._client = client
         self._on_ready = on_ready
         self._batch: list[Message] = []
+        # Where partitions end, over transaction markers that hold no record: committed too, not to count as lag.
+        self._ends: dict[tuple[str, int], int] = {}
         self._stopping = False
         self._consumer = Consumer(
             {
@@ -67,6 +69,7 @@ class Sink:
                 "heartbeat.interval.ms": int(config.session_timeout_seconds * 250),
                 "fetch.wait.max.ms": 50,
                 "topic.metadata.refresh.interval.ms": 10_000,
+                "enable.partition.eof": True,
             }
         )
 
@@ -105,6 +108,7 @@ class Sink:
     def _revoked(self, _consumer: Consumer, _partitions: Sequence[TopicPartition]) -> None:
         # What is not inserted is not committed either: the next owner reads it again.
         self._batch.clear()
+        self._ends.clear()
 
     def _fill(self) -> None:
         deadline = None
@@ -115,22 +119,26 @@ class Sink:
             messages = self._consumer.consume(self._config.batch_rows - len(self._batch), timeout=min(left, 0.05))
             for message in messages:
                 if (error := message.error()) is not None:
-                    if error.fatal():
+                    if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public name
+                        self._ends[message.topic() or "", message.partition() or 0] = message.offset() or 0
+                    elif error.fatal():
                         raise KafkaException(error)
-                    log.warning("consume", error=str(error))
+                    else:
+                        log.warning("consume", error=str(error))
                 else:
                     self._batch.append(message)
             if self._batch and deadline is None:
                 deadline = time.monotonic() + self._config.batch_seconds
 
     def _flush(self) -> None:
-        if not self._batch:
+        if not self._batch and not self._ends:
             return
-        rows = [row_of(as_record(message)) for message in self._batch]
-        self._insert(rows)
-        ends: dict[tuple[str, int], int] = {}
+        if self._batch:
+            self._insert([row_of(as_record(message)) for message in self._batch])
+        ends, self._ends = self._ends, {}
         for message in self._batch:
-            ends[(message.topic() or "", message.partition() or 0)] = (message.offset() or 0) + 1
+            place = message.topic() or "", message.partition() or 0
+            ends[place] = max(ends.get(place, 0), (message.offset() or 0) + 1)
         self._batch.clear()
         try:
             self._consumer.commit(offsets=[TopicPartition(t, p, o) for (t, p), o in ends.items()], asynchronous=False)

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Annotated, Literal
 
+import structlog
 from cyclopts import Parameter
 
 from leadline import environment, logs
 from leadline.errors import CommandError
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+log = structlog.get_logger(__name__)
 StageName = Literal["validation", "dedup", "routing", "delivery"]
 
 
@@ -26,6 +28,7 @@ def worker(stage: StageName, /) -> None:
     stage:
         validation, dedup, routing or delivery.
     """
+    from connectors.metrics_server import serve as serve_metrics
     from schemas.codec import warm_up
     from streams.delivery.wiring import Poster
     from streams.engine.worker import Engine, WorkerConfig
@@ -45,11 +48,16 @@ def worker(stage: StageName, /) -> None:
             data=settings.home / "faust" / stage,
             partitions=settings.partitions,
             log_level=settings.log_level,
+            dead_letter_run=settings.dead_letter_run,
+            dead_letter_share=settings.dead_letter_share,
         ),
         context=lambda: Context(datetime.now(UTC), configuration, secret, version),
         make_performer=Poster if stage == "delivery" else None,
         on_ready=lambda: environment.say_ready(settings),
     )
+    if settings.metrics_port is not None:
+        port = serve_metrics(engine.metrics.registry, settings.metrics_host, settings.metrics_port)
+        log.info("metrics", url=f"http://{settings.metrics_host}:{port}/metrics")
     engine.run()
 
 

@@ -54,7 +54,13 @@ def running_stack(
         state = _wait_until_ready(home, supervisor, log, timeout_seconds)
         pids = {name: service.pid for name, service in state.services.items() if service.pid is not None}
         yield Endpoints(
-            home, state.kafka_bootstrap, state.clickhouse_url, state.sandbox_url, state.intake_url, pids=pids
+            home,
+            state.kafka_bootstrap,
+            state.clickhouse_url,
+            state.sandbox_url,
+            state.intake_url,
+            state.metrics_urls,
+            pids,
         )
     finally:
         supervisor.terminate()

@@ -90,6 +90,7 @@ async def up(
         services = (*chosen.foundations, *chosen.services)
         where = chosen.endpoints
         state = own_state(
+            where.metrics_urls,
             kafka_bootstrap=where.kafka_bootstrap,
             clickhouse_url=where.clickhouse_url,
             intake_url=where.intake_url,

@@ -21,6 +21,9 @@ WORKERS = ("validation", "dedup", "routing", "delivery")
 FOUNDATIONS = ("kafka", "warehouse", "sandbox-buyer")
 SERVICES = (*FOUNDATIONS, *WORKERS, "sink", "intake")
 
+METRICS_PORT = 9464
+"""The first worker's; the others have the next ones. OpenTelemetry's choice for a Prometheus page."""
+
 _PREFIX = "LEADLINE_"
 
 
@@ -33,6 +36,7 @@ class Endpoints:
     clickhouse_url: str | None = None
     sandbox_url: str | None = None
     intake_url: str | None = None
+    metrics_urls: Mapping[str, str] = field(default_factory=dict)
     pids: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -104,8 +108,14 @@ def plan(
         services["sandbox-buyer"] = Service("sandbox-buyer", command)
 
     foundations = tuple(services)
-    for name in WORKERS:
-        services[name] = Service(name, [python, "-m", "leadline", "worker", name], after=foundations)
+    metrics_urls = {}
+    for place, name in enumerate(WORKERS):
+        own = {}
+        if name in wanted:
+            port = ports.lease((settings.metrics_port or METRICS_PORT) + place)
+            metrics_urls[name] = f"http://{HOST}:{port}/metrics"
+            own = {f"{_PREFIX}METRICS_PORT": str(port)}
+        services[name] = Service(name, [python, "-m", "leadline", "worker", name], env=own, after=foundations)
     services["sink"] = Service("sink", [python, "-m", "leadline", "sink"], after=foundations)
     if "intake" in wanted:
         port = ports.lease(settings.intake_port)
@@ -113,7 +123,7 @@ def plan(
         command = [python, "-m", "leadline", "intake", "--port", str(port)]
         services["intake"] = Service("intake", command, after=foundations)
 
-    endpoints = Endpoints(home, kafka_bootstrap, clickhouse_url, sandbox_url, intake_url)
+    endpoints = Endpoints(home, kafka_bootstrap, clickhouse_url, sandbox_url, intake_url, metrics_urls)
     env = _environment(settings, endpoints)
     chosen = [_with_env(service, env) for name, service in services.items() if name in wanted]
     return StackPlan(
@@ -124,7 +134,7 @@ def plan(
 
 
 def _with_env(service: Service, env: Mapping[str, str]) -> Service:
-    return replace(service, env=env)
+    return replace(service, env={**env, **service.env})
 
 
 def _environment(settings: Settings, endpoints: Endpoints) -> dict[str, str]:

@@ -6,9 +6,10 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -48,6 +49,7 @@ class StackState(BaseModel):
     clickhouse_url: str | None = None
     intake_url: str | None = None
     sandbox_url: str | None = None
+    metrics_urls: dict[str, str] = {}
     services: dict[str, ServiceState] = {}
 
 
@@ -105,7 +107,7 @@ def only_stack(home: Path) -> Iterator[None]:
         yield
 
 
-def own_state(**endpoints: str | None) -> StackState:
+def own_state(metrics_urls: Mapping[str, str] = MappingProxyType({}), **endpoints: str | None) -> StackState:
     """The state of a stack that this process supervises."""
-    pid = os.getpid()
-    return StackState(pid=pid, started=process_started(pid) or "", **endpoints)  # type: ignore[arg-type]
+    pid, urls = os.getpid(), dict(metrics_urls)
+    return StackState(pid=pid, started=process_started(pid) or "", metrics_urls=urls, **endpoints)  # type: ignore[arg-type]

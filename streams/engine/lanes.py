@@ -12,9 +12,10 @@ from typing import Any, Final
 import structlog
 
 from schemas.record import Record
+from streams.engine.metrics import WorkerMetrics
 from streams.engine.writer import Writer
 from streams.execution import Intent
-from streams.lane import RECORDS_PER_STEP, Lane, Step
+from streams.lane import RECORDS_PER_STEP, Lane
 from streams.stage import Context, EffectStage, Performer, Stage
 
 log = structlog.get_logger(__name__)
@@ -44,16 +45,6 @@ class Running:
     """The lane has written all that it began, and no effect is under way."""
 
 
-class Steps:
-    """Told what lanes do, for metrics; this one keeps nothing."""
-
-    def stepped(self, partition: int, step: Step, seconds: float, writing: float) -> None:
-        """A step is written: ``seconds`` in all, ``writing`` of them by Kafka."""
-
-    def effects(self, in_flight: int) -> None:
-        """Effects under way changed."""
-
-
 @dataclass
 class Lanes:
     """All lanes of a worker. ``on_failure`` gets what stops a lane; it must end the process, since a step is lost to
@@ -65,13 +56,12 @@ class Lanes:
     perform: Performer[Any, Any] | None
     on_failure: Callable[[BaseException], None]
     on_advance: Callable[[str, int, int], None]
-    steps: Steps = field(default_factory=Steps)
+    metrics: WorkerMetrics
     effects_in_flight: int = 64
     _lanes: dict[int, Running] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._window = asyncio.Semaphore(self.effects_in_flight)
-        self._in_flight = 0
 
     @property
     def open_lanes(self) -> dict[int, Lane]:
@@ -184,7 +174,7 @@ class Lanes:
             running.effects.add(task)
             task.add_done_callback(running.effects.discard)
         seconds = time.perf_counter() - started
-        self.steps.stepped(running.partition, step, seconds, seconds - deciding)
+        self.metrics.stepped(step, seconds, seconds - deciding)
         return True
 
     async def _perform(self, running: Running, intent: Intent) -> None:
@@ -194,17 +184,17 @@ class Lanes:
             self.on_failure(TypeError(f"stage {stage.name} has effects but no performer"))
             return
         async with self._window:
-            self._in_flight += 1
-            self.steps.effects(self._in_flight)
+            self.metrics.effect_begins()
+            known = False
             try:
                 async with asyncio.timeout(stage.limit_seconds(intent.effect)):
                     result = await self.perform(intent.effect)
+                known = True
             except Exception as error:  # what the performer did before it failed, nobody knows
                 log.warning("effect without a result", stage=stage.name, error=type(error).__name__)
                 result = stage.unknown(intent.effect)
             finally:
-                self._in_flight -= 1
-                self.steps.effects(self._in_flight)
+                self.metrics.effect_ends(known=known)
         running.lane.give(intent, result)
         running.wake.set()
 

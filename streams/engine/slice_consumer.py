@@ -34,10 +34,12 @@ BYTES_WAITING: Final = 2 * BYTES_PER_SLICE
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Assigns by range, so that equal partition numbers of a stage's topics meet in one worker.
 
-    ``fetched`` is how far the last fetch has come in each partition, over transaction markers that hold no record.
+    ``fetched`` is how far the last fetch has come in each partition, over transaction markers that hold no record;
+    ``ends`` is where their committed records end.
     """
 
     fetched: Mapping[TP, int] = MappingProxyType({})
+    ends: Mapping[TP, int] = MappingProxyType({})
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -53,8 +55,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         records = await super()._fetch_records(consumer, *args, **kwargs)
         subscription = consumer._subscription.subscription  # noqa: SLF001
         if subscription is not None and subscription.assignment is not None:
-            states = ((tp, subscription.assignment.state_value(tp)) for tp in subscription.assignment.tps)
-            self.fetched = {TP(*tp): state.position for tp, state in states if state and state.has_valid_position}
+            states = {TP(*tp): subscription.assignment.state_value(tp) for tp in subscription.assignment.tps}
+            self.fetched = {tp: state.position for tp, state in states.items() if state.has_valid_position}
+            self.ends = {tp: state.lso for tp, state in states.items() if state.lso is not None}
         return records
 
 
@@ -227,6 +230,12 @@ class SliceConsumer(driver.Consumer):
         """Everything before an offset is done and durable."""
         if tp in self._expected:
             self._advanced[tp] = following
+
+    def behind(self, tp: TP) -> tuple[int, int | None]:
+        """Records of a partition that are not done, and the timestamp of the oldest one that waits here."""
+        done = self._new_offset(tp)
+        records = 0 if done is None else max(self._thread.ends.get(tp, done) - done, 0)
+        return records, next((record.timestamp for record in self._waiting.get(tp, ())), None)
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         return iter([tp for tp in self._advanced if topics is None or tp in topics or tp.topic in topics])

@@ -29,11 +29,12 @@ from streams.dead_letter_limit import DeadLetterLimit
 from streams.engine.changelog import restore
 from streams.engine.exits import CoPartitionError, detail_of, exit_of
 from streams.engine.lanes import TICK_SECONDS, Lanes
+from streams.engine.metrics import WorkerMetrics
 from streams.engine.slice_consumer import SliceConsumer, SliceTransport
 from streams.engine.writer import AckedWriter, FrozenError, TransactionalWriter, Writer
 from streams.lane import Lane
 from streams.stage import Context, Guarantee, Performer, Stage
-from streams.tables import Tables
+from streams.tables import Tables, milliseconds
 
 log = structlog.get_logger(__name__)
 
@@ -61,10 +62,13 @@ class WorkerConfig:
 class EngineApp(faust.App):
     """An app that ends what the engine holds once everything in flight is done."""
 
+    rest: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]
 
     async def on_stop(self) -> None:
         """Stop Faust's services, then the engine's."""
+        # First what is in flight: once the consumer has left, its partitions are another's.
+        await self.rest()
         await super().on_stop()
         await self.close()
 
@@ -106,6 +110,7 @@ class Engine:
         # A thread for each lane that waits for Kafka, so that lanes do not wait for each other.
         self._threads = ThreadPoolExecutor(max(4, config.partitions), thread_name_prefix="lane")
         self._limit = DeadLetterLimit(config.dead_letter_run, config.dead_letter_share)
+        self.metrics = WorkerMetrics(stage)
         self.app = self._build_app()
 
     def _build_app(self) -> faust.App:
@@ -131,6 +136,7 @@ class Engine:
             # Faust's web server shows table data to whoever asks.
             web_enabled=False,
         )
+        app.rest = self.rest
         app.close = self._close
         engine = self
 
@@ -190,6 +196,7 @@ class Engine:
                 lanes.resume(partition)
         except Exception as error:
             self.fail(error)
+        self.metrics.assigned(len(partitions))
         log.info("partitions assigned", stage=self.stage.name, partitions=partitions, kept=sorted(kept))
         if not partitions:  # a spare: nothing will flow, and it is ready to take over
             self._on_ready()
@@ -237,6 +244,16 @@ class Engine:
                 self.fail(error)
             self._alive_at = time.monotonic()
             lanes.tick()
+            self._measure(lanes)
+
+    def _measure(self, lanes: Lanes) -> None:
+        now_ms = milliseconds(self._context().now)
+        self.metrics.tables(lanes.open_lanes, now_ms)
+        for partition, lane in lanes.open_lanes.items():
+            for spec in self.stage.reads:
+                records, waiting = self._consumer.behind(TP(spec.name, partition))
+                oldest = min((ms for ms in (lane.oldest_ms(spec.name), waiting) if ms is not None), default=now_ms)
+                self.metrics.lag(spec.name, partition, records, max(now_ms - oldest, 0) / 1000)
 
     def _check_alive(self) -> None:
         stood_still = time.monotonic() - self._alive_at
@@ -247,7 +264,6 @@ class Engine:
         if self._lanes is None:
             return
         self._ticking.cancel()
-        await self._lanes.rest(GRACE_SECONDS)
         for partition in self._lanes.open_lanes:
             await self._lanes.close(partition)
         if (close := getattr(self._lanes.perform, "close", None)) is not None:
@@ -262,14 +278,19 @@ class Engine:
             perform=self._make_performer() if self._make_performer else None,
             on_failure=self.fail,
             on_advance=self._advance,
+            metrics=self.metrics,
         )
         self._ticking = asyncio.get_running_loop().create_task(self._tick(lanes))
         return lanes
 
     def _advance(self, topic: str, partition: int, following: int) -> None:
+        self._consumer.advance(TP(topic, partition), following)
+
+    @property
+    def _consumer(self) -> SliceConsumer:
         consumer = self.app.consumer
         assert isinstance(consumer, SliceConsumer)  # noqa: S101  # the transport's
-        consumer.advance(TP(topic, partition), following)
+        return consumer
 
     def fail(self, error: BaseException) -> None:
         """End the process at once. What is not written is read again by the next owner of its partition."""

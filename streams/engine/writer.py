@@ -11,7 +11,7 @@ from connectors.kafka.producer import AckedProducer
 from connectors.kafka.topic_admin import TopicIds
 from connectors.kafka.transaction import TransactionalProducer
 from schemas.topics import changelog
-from streams.engine.changelog import records_of
+from streams.changelog import entries_of, records_of
 from streams.lane import Step
 from streams.stage import Stage
 from streams.tables import milliseconds
@@ -61,9 +61,8 @@ class AckedWriter:
         loop, produce = asyncio.get_running_loop(), self._producer.produce
         if step.changes:
             at_ms = milliseconds(step.at)
-            for change in step.changes:
-                key = change.table.dump_key(change.key)
-                produce(self._changelog, key, change.encoded(), (), self._partition, at_ms)
+            for key, value in entries_of(step):
+                produce(self._changelog, key, value, (), self._partition, at_ms)
             await loop.run_in_executor(self._executor, self._producer.flush_now)
             self._check()
         if step.outputs:
