@@ -30,7 +30,7 @@ app = cyclopts.App(name="python -m bench", help=__doc__)
 @app.default
 def main(
     *names: str,
-    rounds: Annotated[int, Parameter(validator=Number(gte=1))] = 3,
+    rounds: Annotated[int, Parameter(validator=Number(gte=1))] = 5,
     records: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     list_: Annotated[bool, Parameter(name="--list", negative="")] = False,
 ) -> int:
@@ -51,11 +51,12 @@ def main(
     known = benchmarks()
     if list_:
         for benchmark in known.values():
-            console.print(f"{benchmark.name:<20} {benchmark.summary}", highlight=False, soft_wrap=True)
+            note = "" if benchmark.usual else "  (only when named)"
+            console.print(f"{benchmark.name:<22} {benchmark.summary}{note}", highlight=False, soft_wrap=True)
         return 0
     if unknown := [name for name in names if name not in known]:
         raise BenchmarkError(f"no benchmark is named {', '.join(unknown)}; `python -m bench --list` lists them")
-    chosen = [known[name] for name in dict.fromkeys(names)] or list(known.values())
+    chosen = [known[name] for name in dict.fromkeys(names)] or [found for found in known.values() if found.usual]
     found: list[Result] = []
     faults: list[str] = []
     with opened(console, rounds, records) as session:
@@ -64,7 +65,7 @@ def main(
             measured = results.compare(benchmark.name, benchmark.unit, benchmark.run(session))
             results.keep(RESULTS, measured)
             found += measured
-            faults += results.shortfalls(measured, benchmark.at_least)
+            faults += results.shortfalls(measured, benchmark.at_least, benchmark.at_most)
     console.print(_table(found, chosen))
     console.print(f"medians of rounds: {rounds}, kept in {os.path.relpath(RESULTS)}", style="dim", highlight=False)
     for fault in faults:
@@ -81,10 +82,15 @@ def _table(found: list[Result], chosen: list[Benchmark]) -> Table:
         shown.no_wrap = True
     for benchmark in chosen:
         own = [result for result in found if result.name == benchmark.name]
-        beside = [_beside(result) for result in own if result.peer is not None]
+        beside = [_beside(result) for result in own if result.peer is not None] or [("", "", "", "")]
         cells = ("\n".join(column) for column in zip(*beside, strict=True))
-        table.add_row(f"{benchmark.name}\n[dim]{benchmark.unit}[/dim]", f"{own[0].value:,.0f}", *cells)
+        table.add_row(f"{benchmark.name}\n[dim]{benchmark.unit}[/dim]", figure(own[0].value), *cells)
     return table
+
+
+def figure(value: float) -> str:
+    """A figure with three digits that count."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _beside(result: Result) -> tuple[str, str, str, str]:

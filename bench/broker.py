@@ -64,9 +64,15 @@ class Broker:
 
     def count_in(self, places: Sequence[TopicPartition]) -> int:
         """Records that partitions have, by their end offsets: one request, so it may be asked often."""
+        return sum(self.ends(places).values())
+
+    def ends(self, places: Sequence[TopicPartition]) -> dict[int, int]:
+        """End offsets by partition number; of several topics the sums."""
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        ends = self._admin.list_offsets(dict.fromkeys(places, latest))
-        return sum(future.result(TIMEOUT_SECONDS).offset for future in ends.values())
+        found: dict[int, int] = {}
+        for place, future in self._admin.list_offsets(dict.fromkeys(places, latest)).items():
+            found[place.partition] = found.get(place.partition, 0) + future.result(TIMEOUT_SECONDS).offset
+        return found
 
     def places(self, topics: Iterable[str]) -> list[TopicPartition]:
         """Every partition of topics."""

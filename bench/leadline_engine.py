@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, required=True)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--exactly-once", action="store_true")
+    parser.add_argument("--session-timeout", type=float, default=6.0)
     options = parser.parse_args()
     stage = (CountingCopy if options.table else Copy)(options.group, options.source, options.output)
     if options.exactly_once:
@@ -63,7 +64,13 @@ def main() -> None:
     configuration = Configuration(verticals=(), buyers=(), campaigns=())
     Engine(
         stage,
-        WorkerConfig(options.bootstrap, options.group, options.data, options.partitions),
+        WorkerConfig(
+            options.bootstrap,
+            options.group,
+            options.data,
+            options.partitions,
+            session_timeout_seconds=options.session_timeout,
+        ),
         context=lambda: Context(datetime.now(UTC), configuration, b"", "bench"),
     ).run()
 

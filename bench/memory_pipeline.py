@@ -15,7 +15,8 @@ from schemas.codec import warm_up
 from schemas.events import Outcome
 from schemas.topics import LEADS
 from streams.delivery.stage import Post
-from streams.memory import MemoryLog, MemoryRunner
+from streams.memory.log import MemoryLog
+from streams.memory.runner import MemoryRunner
 from streams.stage import Context
 from streams.topology import PIPELINE
 

@@ -17,27 +17,36 @@ Run = Callable[[Session], Samples]
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """One figure and its peers. ``at_least`` has the smallest ratio to a peer that is good enough."""
+    """One figure and its peers. ``at_least`` has the smallest ratio to a peer that is good enough, ``at_most`` the
+    largest figure of ours. One that is not ``usual`` takes long, and runs only when it is named."""
 
     name: str
     unit: str
     summary: str
     run: Run
     at_least: Mapping[str, float] = field(default_factory=dict)
+    at_most: float | None = None
+    usual: bool = True
 
 
 _BENCHMARKS: dict[str, Benchmark] = {}
 
 
 def benchmark(
-    name: str, *, unit: str, summary: str, at_least: Mapping[str, float] | None = None
+    name: str,
+    *,
+    unit: str,
+    summary: str,
+    at_least: Mapping[str, float] | None = None,
+    at_most: float | None = None,
+    usual: bool = True,
 ) -> Callable[[Run], Run]:
     """Register a function that measures in a session."""
 
     def register(run: Run) -> Run:
         if name in _BENCHMARKS:
             raise ValueError(f"two benchmarks are named {name}")
-        _BENCHMARKS[name] = Benchmark(name, unit, summary, run, dict(at_least or {}))
+        _BENCHMARKS[name] = Benchmark(name, unit, summary, run, dict(at_least or {}), at_most, usual)
         return run
 
     return register

@@ -76,11 +76,14 @@ def keep(path: Path, results: Iterable[Result]) -> None:
     write_atomically(path, _RESULTS.dump_json(ordered, indent=2).decode() + "\n")
 
 
-def shortfalls(results: Iterable[Result], at_least: Mapping[str, float]) -> list[str]:
-    """A sentence for each ratio of one benchmark that is below the smallest one that is good enough."""
+def shortfalls(results: Iterable[Result], at_least: Mapping[str, float], at_most: float | None = None) -> list[str]:
+    """A sentence for each ratio of one benchmark that is below the smallest one that is good enough, and for a figure
+    above the largest one."""
     found = {result.peer: result for result in results}
-    name = next(iter(found.values())).name
-    told = []
+    first = next(iter(found.values()))
+    name, told = first.name, []
+    if at_most is not None and first.value > at_most:
+        told.append(f"{name} is {first.value:.2f} {first.unit}; it has to be at most {at_most:g}")
     for peer, least in at_least.items():
         ratio = found[peer].ratio if peer in found else None
         if ratio is None:

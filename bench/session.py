@@ -60,7 +60,8 @@ class Session:
     def report(self, round_number: int, contender: str, value: float, unit: str) -> None:
         """One finished run."""
         self.console.print(
-            f"  round {round_number}/{self.rounds}  {contender:<12} {value:>10,.0f} {unit}", highlight=False
+            f"  round {round_number}/{self.rounds}  {contender:<12} {value:>10,.{0 if value >= 100 else 2}f} {unit}",
+            highlight=False,
         )
 
     def close(self) -> None:

@@ -36,6 +36,12 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(
         default=None, ge=0, le=65535, description="Port of a worker's metrics page: none when unset, any when 0."
     )
+    session_timeout_seconds: float = Field(
+        default=6.0,
+        ge=1,
+        le=300,
+        description="A worker that Kafka has not heard of for this long loses its partitions; Kafka's own least is 6.",
+    )
     dead_letter_run: int = Field(
         default=200, ge=1, description="Dead letters in a row that stop a worker: then it is the stage that is broken."
     )

@@ -16,6 +16,10 @@ EVENT_BYTES: Final = 4 * RAW_LEAD_BYTES
 """An event holds its raw lead at most twice, so whatever ``leads`` takes, the topics after it take too."""
 
 
+DEAD_LETTER_BYTES: Final = EVENT_BYTES + 65_536
+"""Any record of ours and the headers that say what became of it."""
+
+
 class Key(StrEnum):
     """What a topic's records are keyed by."""
 
@@ -33,6 +37,9 @@ class Cleanup(StrEnum):
 
     DELETE = "delete"
     COMPACT = "compact"
+
+
+_BYTES: Final = {"leads": RAW_LEAD_BYTES, "dead-letters": DEAD_LETTER_BYTES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ class TopicSpec:
         config = {
             "cleanup.policy": self.cleanup.value,
             "retention.ms": str(retention_ms),
-            "max.message.bytes": str(RAW_LEAD_BYTES if self.name == "leads" else EVENT_BYTES),
+            "max.message.bytes": str(_BYTES.get(self.name, EVENT_BYTES)),
         }
         if self.cleanup is Cleanup.COMPACT:
             config |= {"segment.ms": str(3_600_000), "min.cleanable.dirty.ratio": "0.1"}

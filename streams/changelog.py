@@ -6,14 +6,14 @@ that was made anew has another id, and no position.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from streams.lane import Step
 from streams.position import Position
 from streams.stage import Stage
-from streams.store import MemoryStore
+from streams.store import MemoryStore, RestorableStore
 from streams.tables import Tables
 
 Entry = tuple[bytes, bytes | None]
@@ -53,27 +53,44 @@ class Restored:
 class Restoration:
     """Takes the records of one partition of a stage's changelog, in order, then gives its tables and positions."""
 
-    def __init__(self, stage: Stage[Any], topic_ids: Mapping[str, str]) -> None:
+    def __init__(
+        self, stage: Stage[Any], topic_ids: Mapping[str, str], store: RestorableStore | None = None
+    ) -> None:
         self._stage = stage
-        self._store = MemoryStore()
-        self._restored = Restored(Tables(self._store))
-        self._specs = {spec.name.encode(): spec for spec in stage.tables if not spec.derived}
-        self._positions = {position_key(spec.name, topic_ids): spec.name for spec in stage.reads}
+        self._store = store = MemoryStore() if store is None else store
+        self._restorers = {spec.name.encode(): store.restorer(spec) for spec in stage.tables if not spec.derived}
+        self._topics = {position_key(spec.name, topic_ids): spec.name for spec in stage.reads}
+        self._positions = {key: data for key, data in store.stored_positions().items() if key in self._topics}
+        self._records = self._unknown = 0
 
     def take(self, address: bytes | None, value: bytes | None, timestamp_ms: int) -> None:
         """Take over one record."""
-        self._restored.records += 1
-        address = address or b""
-        table, _, key = address.partition(b":")
-        if (spec := self._specs.get(table)) is not None:
-            self._store.restore(spec, spec.load_key(key), value, timestamp_ms)
-        elif address in self._positions and value is not None:
-            self._restored.positions[self._positions[address]] = Position.load(value)
-        else:
-            self._restored.unknown += 1
+        self.take_all([(address, value, timestamp_ms)])
+
+    def take_all(
+        self, records: Sequence[tuple[bytes | None, bytes | None, int]], following: int | None = None
+    ) -> None:
+        """Take over records, each with its timestamp. ``following`` is the offset behind them."""
+        positions: dict[bytes, bytes] = {}
+        restorers = self._restorers
+        for address, value, timestamp_ms in records:
+            table, _, key = (address or b"").partition(b":")
+            restore = restorers.get(table)
+            if restore is not None:
+                restore(key, value, timestamp_ms)
+            elif address in self._topics and value is not None:
+                positions[address] = value
+            else:
+                self._unknown += 1
+        self._records += len(records)
+        self._positions |= positions
+        if following is not None:
+            self._store.restored(following, positions)
 
     def finish(self) -> Restored:
         """All records are taken: fill the derived tables too."""
-        self._stage.rebuild(self._restored.tables)
-        self._restored.tables.commit()
-        return self._restored
+        tables = Tables(self._store)
+        self._stage.rebuild(tables)
+        tables.commit()
+        positions = {self._topics[key]: Position.load(data) for key, data in self._positions.items()}
+        return Restored(tables, positions, self._records, self._unknown)

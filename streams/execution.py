@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -18,12 +18,19 @@ from schemas.headers import DeadLetter
 from schemas.identity import lead_id_at
 from schemas.reasons import Reason
 from schemas.record import Record
-from schemas.topics import DEAD_LETTERS
+from schemas.topics import DEAD_LETTERS, EVENT_BYTES
 from streams.stage import Context, EffectStage, Output, Plan, Stage
 from streams.tables import Tables
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+
+LARGEST_VALUE: Final = EVENT_BYTES - 65_536
+"""Room is left for the key, the headers and what Kafka adds."""
+
+
+class OutputTooLargeError(Exception):
+    """No topic takes the output. Its record is dead: written again and again, it would stop its partition for ever."""
 
 
 @dataclass(eq=False, slots=True)
@@ -55,7 +62,9 @@ class Run:
     dead: list[Item] = field(default_factory=list)
 
     def bury(self, stage: Stage[Any], item: Item, reason: Reason, detail: str, context: Context) -> None:
-        """Send a record to ``dead-letters``."""
+        """Send a record to ``dead-letters``, once, however many of its effects fail."""
+        if item.dead is not None:
+            return
         self.outputs.append(_letter(stage, item, reason, detail, context))
         item.dead = reason
         self.dead.append(item)
@@ -196,10 +205,18 @@ def _letter(stage: Stage[Any], item: Item, reason: Reason, detail: str, context:
 
 
 def encoded(outputs: Sequence[Output]) -> list[Output]:
-    """The outputs as they go on the wire."""
-    return [
-        output
-        if output.value is None or isinstance(output.value, bytes)
-        else Output(output.topic, output.key, encode(output.value), output.headers)
-        for output in outputs
-    ]
+    """The outputs as they go on the wire.
+
+    Raises:
+        OutputTooLargeError: no topic takes one of them.
+    """
+    on_the_wire = []
+    for output in outputs:
+        value = output.value
+        if not (value is None or isinstance(value, bytes)):
+            value = encode(value)
+            output = Output(output.topic, output.key, value, output.headers)
+        if value is not None and len(value) > LARGEST_VALUE:
+            raise OutputTooLargeError(f"{output.topic}: {len(value)} bytes")
+        on_the_wire.append(output)
+    return on_the_wire

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from schemas.reasons import Reason
 from schemas.record import Record
 from streams import execution
 from streams.dead_letter_limit import DeadLetterLimit
@@ -69,6 +70,9 @@ class Lane:
         self._results: list[tuple[Intent, Any]] = []
         self._in_flight = 0
         self._effects = isinstance(self.stage, EffectStage)
+        self._external = {spec.name for spec in self.stage.reads if spec.external}
+        # Of results, apart: records that are decided well would hide that all of their results fail.
+        self._results_limit = DeadLetterLimit(self.limit.run, self.limit.share, self.limit.window)
 
     @property
     def waiting(self) -> int:
@@ -122,6 +126,8 @@ class Lane:
             self._results = []
             assert isinstance(self.stage, EffectStage)  # noqa: S101  # only such a stage has effects
             execution.settle(self.stage, results, self.tables, run, context)
+            dead = [n for n, (intent, _) in enumerate(results) if intent.item.dead is not None]
+            self._results_limit.observe(len(results), dead)
             self._in_flight -= len(results)
             for intent, _ in results:
                 intent.item.pending -= 1
@@ -132,7 +138,7 @@ class Lane:
         changes = self.tables.changes()
         if not (taken or items or results or self.tables.dirty):
             return None
-        self._watch(taken, run)
+        self._watch(taken, items, run)
         for intent in run.intents:
             intent.item.pending += 1
         self._in_flight += len(run.intents)
@@ -152,14 +158,16 @@ class Lane:
             settled=len(results),
         )
 
-    def commit(self, step: Step) -> None:
-        """The step is written."""
-        self.tables.commit(step.at)
+    def commit(self, step: Step, following: int | None = None) -> None:
+        """The step is written; ``following`` is the offset behind its last changelog record, where that is known."""
+        self.tables.commit(step.at, following, step.positions)
 
     def _take(self, most: int) -> tuple[list[Record], Counter[str]]:
         if self._effects:
-            in_hand = sum(progress.span for progress in self._progress.values())
-            most = min(most, self.records_in_hand - in_hand)
+            room = self.records_in_hand - sum(progress.span for progress in self._progress.values())
+            if all(progress.idle for progress in self._progress.values()):
+                room = max(room, 1)  # done before a restart, when more could be in hand: nothing else would make room
+            most = min(most, room)
         taken: list[Record] = []
         counts: Counter[str] = Counter()
         while self._queue and len(taken) < most:
@@ -204,10 +212,15 @@ class Lane:
         found = {topic: self._progress[topic].settle() for topic in topics}
         return {topic: position for topic, position in found.items() if position is not None}
 
-    def _watch(self, taken: Sequence[Record], run: Run) -> None:
-        if not taken:
+    def _watch(self, taken: Sequence[Record], items: Sequence[Item], run: Run) -> None:
+        decided = taken
+        if self._effects:  # a record that waits for its turn counts when that comes
+            fresh, held = {id(record) for record in taken}, {id(item.record) for item in self._held}
+            earlier = [item.record for item in items if id(item.record) not in fresh]
+            decided = [*earlier, *(record for record in taken if id(record) not in held)]
+        if not decided:
             return
-        external = {spec.name for spec in self.stage.reads if spec.external}
         # Undecodable bytes from outside are that sender's fault, not this stage's.
-        dead = {id(item.record) for item in run.dead if item.arrival is not None or item.record.topic not in external}
-        self.limit.observe(len(taken), [n for n, record in enumerate(taken) if id(record) in dead] if dead else ())
+        faults = (i for i in run.dead if i.dead is Reason.STAGE_FAILED or i.record.topic not in self._external)
+        dead = {id(item.record) for item in faults}
+        self.limit.observe(len(decided), [n for n, record in enumerate(decided) if id(record) in dead] if dead else ())

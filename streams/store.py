@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from streams.position import Position
+
 if TYPE_CHECKING:  # a table knows its store, and the store only what a table is
     from streams.tables import Change, K, TableSpec, V
+
+Restore = Callable[[bytes, bytes | None, int], None]
+"""Takes over a table's changelog record: its key without the table's name, its value and its timestamp."""
 
 REMOVED: Final = -1
 
@@ -24,8 +29,18 @@ class Store(Protocol):
         """Every entry."""
         ...
 
-    def apply(self, changes: Sequence[Change], at_ms: int) -> None:
-        """Make changes, all or none."""
+    def apply(
+        self,
+        changes: Sequence[Change],
+        at_ms: int,
+        following: int | None = None,
+        positions: Mapping[str, Position] | None = None,
+    ) -> None:
+        """Make changes, all or none.
+
+        A store that outlives its process keeps with them ``positions``, by topic, and ``following``: the changelog
+        offset before which it then has every record. None is not known; it must never be too high.
+        """
         ...
 
     def due(self, spec: TableSpec[Any, K], now_ms: int, limit: int) -> list[K]:
@@ -38,6 +53,27 @@ class Store(Protocol):
 
     def oldest_ms(self, spec: TableSpec[Any, Any]) -> int | None:
         """No entry of a table with an expiry was written before this; None when there are none, or no expiry."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what the store holds. Nothing else may be asked of it then."""
+        ...
+
+
+class RestorableStore(Store, Protocol):
+    """A store that a changelog can be read into."""
+
+    def restorer(self, spec: TableSpec[Any, Any]) -> Restore:
+        """What takes the records of a table."""
+        ...
+
+    def restored(self, following: int, positions: Mapping[bytes, bytes]) -> None:
+        """All records before an offset are taken over; ``positions`` are those among them, as the changelog has
+        them."""
+        ...
+
+    def stored_positions(self) -> Mapping[bytes, bytes]:
+        """The positions that the store had when it was opened."""
         ...
 
 
@@ -69,11 +105,11 @@ class TimeIndex:
         """Keys whose time is over."""
         found: list[Any] = []
         while self._heap and self._heap[0][0] <= now_ms and len(found) < limit:
-            _, _, key = heapq.heappop(self._heap)
+            moment, _, key = heapq.heappop(self._heap)
             written = self._written.pop(key)
             if written == REMOVED:
                 continue
-            if written + self._expiry_ms > now_ms:
+            if written + self._expiry_ms > moment:
                 self.wrote(key, written)
             else:
                 found.append(key)
@@ -81,6 +117,8 @@ class TimeIndex:
 
     def oldest_ms(self) -> int | None:
         """A time before which nothing was written."""
+        while self._heap and self._written[self._heap[0][2]] == REMOVED:
+            del self._written[heapq.heappop(self._heap)[2]]
         return self._heap[0][0] - self._expiry_ms if self._heap else None
 
 
@@ -115,14 +153,42 @@ class MemoryStore:
         for key, value in self._tables.get(spec.name, {}).items():
             yield key, spec.load(value.data) if type(value) is Encoded else value
 
-    def apply(self, changes: Sequence[Change], at_ms: int) -> None:
+    def apply(
+        self,
+        changes: Sequence[Change],
+        at_ms: int,
+        following: int | None = None,
+        positions: Mapping[str, Position] | None = None,
+    ) -> None:
         """See :class:`Store`."""
         for change in changes:
             self._write(change.table, change.key, change.value, at_ms)
 
-    def restore(self, spec: TableSpec[Any, K], key: K, data: bytes | None, at_ms: int) -> None:
-        """Take over a changelog record."""
-        self._write(spec, key, None if data is None else Encoded(data), at_ms)
+    def restorer(self, spec: TableSpec[Any, Any]) -> Restore:
+        """See :class:`RestorableStore`."""
+        load_key = spec.load_key
+        if spec.expiry_ms is not None:
+
+            def write(key: bytes, data: bytes | None, at_ms: int) -> None:
+                self._write(spec, load_key(key), None if data is None else Encoded(data), at_ms)
+
+            return write
+        table = self._tables.setdefault(spec.name, {})
+
+        def put(key: bytes, data: bytes | None, at_ms: int) -> None:
+            if data is None:
+                table.pop(load_key(key), None)
+            else:
+                table[load_key(key)] = Encoded(data)
+
+        return put
+
+    def restored(self, following: int, positions: Mapping[bytes, bytes]) -> None:
+        """See :class:`RestorableStore`."""
+
+    def stored_positions(self) -> Mapping[bytes, bytes]:
+        """See :class:`RestorableStore`."""
+        return {}
 
     def _write(self, spec: TableSpec[Any, Any], key: Any, value: Any, at_ms: int) -> None:
         table = self._tables.get(spec.name)
@@ -154,3 +220,6 @@ class MemoryStore:
         """See :class:`Store`."""
         index = self._indexes.get(spec.name)
         return None if index is None else index.oldest_ms()
+
+    def close(self) -> None:
+        """See :class:`Store`."""

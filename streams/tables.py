@@ -7,7 +7,7 @@ changelog.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -17,6 +17,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 from typing_extensions import TypeVar
 
+from streams.position import Position
 from streams.store import MemoryStore, Store
 
 V = TypeVar("V")
@@ -126,10 +127,17 @@ class Tables:
                 for key in self.store.due(spec, now_ms, EXPIRED_AT_ONCE):
                     self._overlay.setdefault((spec, key), None)
 
-    def commit(self, now: datetime | None = None) -> None:
-        """Make the overlay's changes the tables' content, as written at ``now``."""
+    def commit(
+        self,
+        now: datetime | None = None,
+        following: int | None = None,
+        positions: Mapping[str, Position] | None = None,
+    ) -> None:
+        """Make the overlay's changes the tables' content, as written at ``now``; the rest is as
+        :meth:`streams.store.Store.apply` takes it."""
         at_ms = 0 if now is None else milliseconds(now)
-        self.store.apply([Change(spec, key, value) for (spec, key), value in self._overlay.items()], at_ms)
+        changes = [Change(spec, key, value) for (spec, key), value in self._overlay.items()]
+        self.store.apply(changes, at_ms, following, positions)
         self._overlay.clear()
 
     def savepoint(self) -> dict[tuple[TableSpec[Any, Any], Any], Any]:

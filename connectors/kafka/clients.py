@@ -7,7 +7,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
-from schemas.topics import EVENT_BYTES
+from schemas.topics import DEAD_LETTER_BYTES
 
 PARTITIONER: Final = "murmur2_random"
 """Kafka's own. librdkafka's default is another, and keys would land on other partitions than a Java producer's."""
@@ -27,7 +27,7 @@ def producer(bootstrap: str, **config: Any) -> Producer:
             "enable.idempotence": True,
             "partitioner": PARTITIONER,
             "linger.ms": 5,
-            "message.max.bytes": EVENT_BYTES,
+            "message.max.bytes": DEAD_LETTER_BYTES,
             "queue.buffering.max.messages": 1_000_000,
             **config,
         }
@@ -45,6 +45,8 @@ def reader(bootstrap: str, **config: Any) -> Consumer:
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 10,
+            # When its queue is full librdkafka would wait a whole second before it fetches again.
+            "fetch.queue.backoff.ms": 10,
             **config,
         }
     )

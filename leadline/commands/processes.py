@@ -47,6 +47,7 @@ def worker(stage: StageName, /) -> None:
             group=f"leadline-{stage}",
             data=settings.home / "faust" / stage,
             partitions=settings.partitions,
+            session_timeout_seconds=settings.session_timeout_seconds,
             log_level=settings.log_level,
             dead_letter_run=settings.dead_letter_run,
             dead_letter_share=settings.dead_letter_share,
@@ -69,7 +70,11 @@ def sink() -> None:
     settings = environment.settings()
     logs.configure(settings, process="sink")
     client = connect(environment.clickhouse_of(settings))
-    config = SinkConfig(bootstrap=environment.kafka_of(settings), database=settings.clickhouse_database)
+    config = SinkConfig(
+        bootstrap=environment.kafka_of(settings),
+        database=settings.clickhouse_database,
+        session_timeout_seconds=settings.session_timeout_seconds,
+    )
     running = Sink(config, client, on_ready=lambda: environment.say_ready(settings))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: running.stop())

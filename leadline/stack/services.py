@@ -24,6 +24,9 @@ SERVICES = (*FOUNDATIONS, *WORKERS, "sink", "intake")
 METRICS_PORT = 9464
 """The first worker's; the others have the next ones. OpenTelemetry's choice for a Prometheus page."""
 
+LOCAL_SESSION_SECONDS = "4"
+"""A killed worker's partitions flow again within five."""
+
 _PREFIX = "LEADLINE_"
 
 
@@ -125,6 +128,8 @@ def plan(
 
     endpoints = Endpoints(home, kafka_bootstrap, clickhouse_url, sandbox_url, intake_url, metrics_urls)
     env = _environment(settings, endpoints)
+    if settings.kafka_bootstrap is None:  # our own Kafka allows less than its default
+        env.setdefault(f"{_PREFIX}SESSION_TIMEOUT_SECONDS", LOCAL_SESSION_SECONDS)
     chosen = [_with_env(service, env) for name, service in services.items() if name in wanted]
     return StackPlan(
         endpoints,

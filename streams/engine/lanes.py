@@ -41,6 +41,7 @@ class Running:
     taken: list[Callable[[], None]] = field(default_factory=list)
     """To be called once the lane has begun all that it was given."""
     most: int = RECORDS_PER_STEP
+    flowing: bool = False
     rested: asyncio.Event = field(default_factory=asyncio.Event)
     """The lane has written all that it began, and no effect is under way."""
 
@@ -76,7 +77,7 @@ class Lanes:
         """Give a lane a slice. A slice of a partition that has no lane (any more) is dropped: its next owner reads it
         again."""
         running = self._lanes.get(partition)
-        if running is None or running.task is None:
+        if running is None or not running.flowing:
             taken()
             return
         running.lane.put(records)
@@ -98,6 +99,7 @@ class Lanes:
         """Drop what has not begun, give what has begun its grace to finish, and stop. The partitions whose lanes have
         come to rest, and may go on with :meth:`resume`; the others are closed."""
         for running in self._lanes.values():
+            running.flowing = False
             running.lane.discard_waiting()
             for taken in running.taken:
                 taken()
@@ -129,6 +131,7 @@ class Lanes:
             running.write.add_done_callback(_after_the_end)
 
     def _start(self, running: Running) -> None:
+        running.flowing = True
         running.rested.set()
         running.wake.set()
         running.task = asyncio.get_running_loop().create_task(self._run(running), name=f"lane-{running.partition}")

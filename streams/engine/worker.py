@@ -168,6 +168,9 @@ class Engine:
         async for event in stream.noack().events():
             message = event.message
             assert self._lanes is not None  # noqa: S101  # no record flows before the lanes are open
+            if message.generation_id != self._generation:  # of an assignment before: it may be far ahead of its lane
+                event.ack()
+                continue
             self._lanes.submit(message.partition, event.value, functools.partial(_taken, event))
 
     async def open_lanes(self, assigned: set[TP], generation: int) -> None:

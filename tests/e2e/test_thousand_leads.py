@@ -21,7 +21,8 @@ from schemas.events import Delivery, LeadDelivered, Outcome
 from schemas.headers import DeadLetter
 from schemas.raw_lead import lead_id_of
 from streams.delivery.stage import Post
-from streams.memory import MemoryLog, MemoryRunner
+from streams.memory.log import MemoryLog
+from streams.memory.runner import MemoryRunner
 from streams.stage import Context
 from streams.topology import PIPELINE
 

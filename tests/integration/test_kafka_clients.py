@@ -24,7 +24,7 @@ from connectors.kafka.producer import AckedProducer, DeliveryFailedError
 from connectors.kafka.publisher import LeadPublisher
 from schemas.record import KafkaRecord
 from schemas.topics import EVENT_BYTES
-from streams.memory import MemoryLog
+from streams.memory.log import MemoryLog
 
 NewTopic = Callable[..., str]
 

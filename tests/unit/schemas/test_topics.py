@@ -26,7 +26,7 @@ def test_everything_about_a_person_meets_in_one_partition() -> None:
     for stage in PIPELINE:
         assert not [spec.name for spec in stage.reads if spec.single], stage.name
         assert len({spec.key for spec in stage.reads}) == 1, stage.name
-        assert not any(changelog(stage.name, table.name).single for table in stage.tables)
+        assert not changelog(stage.name).single
 
 
 def test_configurations_are_kafkas_words() -> None:
@@ -35,7 +35,7 @@ def test_configurations_are_kafkas_words() -> None:
         assert all(isinstance(value, str) for value in spec.config.values())
         # A changelog or a compacted topic that also deletes by age would forget a sale.
         assert (spec.cleanup is Cleanup.COMPACT) == (spec.config["retention.ms"] == "-1")
-    assert changelog("delivery", "ledger").config["cleanup.policy"] == "compact"
+    assert changelog("delivery").config["cleanup.policy"] == "compact"
 
 
 def test_topics_with_names_of_people_are_marked() -> None:

@@ -154,7 +154,7 @@ def test_every_lead_keeps_its_first_verdict_however_often_it_comes(
 
 def restored(tables: Tables) -> Tables:
     fresh = Tables()
-    for key, value in tables._committed.get(OWNERS.name, {}).items():
+    for key, value in tables.store.items(OWNERS):
         fresh[OWNERS][key] = OWNERS.load(OWNERS.dump(value))
     fresh.commit()
     return fresh

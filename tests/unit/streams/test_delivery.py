@@ -10,12 +10,16 @@ import pytest
 from kit.builders import NOW, campaign, configuration, context, lead_id, offer, without_clock
 
 from connectors.outbound.contract import Answer
+from schemas.codec import decode, encode
 from schemas.config import Configuration
 from schemas.events import Capacity, Delivery, LeadDelivered, LeadUndelivered, Offer, Outcome
 from schemas.identity import idempotency_key
 from schemas.reasons import Reason
+from schemas.record import KafkaRecord
 from streams.delivery.ledger import LEDGER, TAKEN, Status, day_of
 from streams.delivery.stage import DeliveryStage, Post
+from streams.execution import Intent
+from streams.lane import Lane
 from streams.tables import Tables
 
 STAGE = DeliveryStage()
@@ -30,15 +34,17 @@ def plan(
 ) -> tuple[list[Any], list[Post]]:
     planned = STAGE.plan(offers, tables, context(release, now))
     tables.commit()
-    return [o.value for o in planned.outputs], planned.effects
+    assert all(cause is post.offer for cause, post in planned.effects)
+    return [o.value for o in planned.outputs], [post for _, post in planned.effects]
 
 
 def settle(
     tables: Tables, posts: Iterable[Post], answer: Answer, release: Configuration = RELEASE, now: datetime = NOW
 ) -> list[Any]:
-    outputs = STAGE.settle([(post, answer) for post in posts], tables, context(release, now))
+    settled = STAGE.settle([(post, answer) for post in posts], tables, context(release, now))
     tables.commit()
-    return [o.value for o in outputs]
+    assert settled.effects == []
+    return [o.value for o in settled.outputs]
 
 
 def statuses(tables: Tables) -> list[Status]:
@@ -156,13 +162,26 @@ def test_a_repeated_offer_is_answered_from_the_ledger(outcome: Outcome) -> None:
 
 
 def test_two_copies_in_one_slice_are_one_post_and_two_attempts() -> None:
-    tables = Tables()
-    _, posts = plan(tables, offer("x", SLIP), offer("x", SLIP))
-    assert len(posts) == 1
-    outputs = settle(tables, posts, ACCEPTED)
-    assert [type(e) for e in outputs] == [Delivery, LeadDelivered, Delivery, LeadDelivered, Capacity]
-    assert len({e.event_id for e in outputs[:4]}) == 2
-    assert outputs[-1].taken == 1
+    lane, now = Lane(STAGE, Tables()), context(RELEASE)
+    copy = encode(offer("x", SLIP))
+    lane.put([KafkaRecord("offers", 0, n, 0, b"one", copy) for n in range(2)])
+
+    def through() -> tuple[list[Any], list[Intent]]:
+        step = lane.step(now)
+        assert step is not None
+        lane.commit(step)
+        return [decode(o.topic, o.value) for o in step.outputs], step.intents  # type: ignore[arg-type]
+
+    outputs, (intent,) = through()
+    assert outputs == []
+    assert lane.step(now) is None  # the second waits for the answer to the first
+    lane.give(intent, ACCEPTED)
+    first, posts = through()
+    assert ([type(e) for e in first], posts) == ([Delivery, LeadDelivered, Capacity], [])
+    assert first[-1].taken == 1
+    second, posts = through()
+    assert (second, posts) == (first[:2], [])  # from the ledger, under the same ids
+    assert lane.idle
 
 
 @pytest.mark.parametrize("outcome", [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DUPLICATE])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -11,9 +13,10 @@ from hypothesis import strategies as st
 from kit.builders import NOW, campaign, configuration, context, lead_id, offer, unique, validated
 from structlog.testing import capture_logs
 
+from connectors.outbound.contract import Answer
 from schemas import headers, topics
 from schemas.codec import UndecodableError, encode
-from schemas.events import LeadUnique
+from schemas.events import LeadUnique, Outcome
 from schemas.headers import DeadLetter
 from schemas.identity import lead_id_at
 from schemas.raw_lead import RawArrival
@@ -22,6 +25,7 @@ from schemas.record import KafkaRecord, Record
 from streams.delivery.ledger import LEDGER, TAKEN
 from streams.delivery.stage import DeliveryStage
 from streams.execution import run_slice
+from streams.lane import Lane
 from streams.stage import Context, Output, Stage
 from streams.tables import Tables, TableSpec
 from streams.topology import PIPELINE
@@ -168,7 +172,9 @@ def test_a_poison_offer_takes_no_reservation_and_stops_no_other() -> None:
     slice_ = [KafkaRecord("offers", 0, n, 0, b"one", encode(o)) for n, o in enumerate(offers)]
     tables = Tables()
     plan = run_slice(DeliveryStage(), slice_, tables, context(configuration(one)))
-    assert [post.lead_id for post in plan.effects] == [lead_id("a"), lead_id("c")]
+    assert [intent.effect.lead_id for intent in plan.intents] == [lead_id("a"), lead_id("c")]
+    assert [intent.item.record for intent in plan.intents] == [slice_[0], slice_[2]]
+    assert [item.record for item in plan.dead] == [slice_[1]]
     assert len(dead(plan.outputs)) == 1
     assert len(list(tables[LEDGER].values())) == sum(tables[TAKEN].values()) == 2
 
@@ -177,8 +183,19 @@ def test_bisecting_a_slice_posts_a_lead_that_stands_in_it_twice_once() -> None:
     one = campaign("one")
     offers = [offer("a", [one]), offer("b", [one], cursor=9), offer("c", [one]), offer("a", [one])]
     slice_ = [KafkaRecord("offers", 0, n, 0, b"one", encode(o)) for n, o in enumerate(offers)]
-    plan = run_slice(DeliveryStage(), slice_, Tables(), context(configuration(one)))
-    assert [post.lead_id for post in plan.effects].count(lead_id("a")) == 1
+    lane, now = Lane(DeliveryStage(), Tables()), context(configuration(one))
+    lane.put(slice_)
+    posts: Counter[UUID] = Counter()
+    letters = 0
+    while (step := lane.step(now)) is not None:
+        lane.commit(step)
+        letters += len(dead(step.outputs))
+        for intent in step.intents:
+            posts[intent.effect.lead_id] += 1
+            lane.give(intent, Answer(Outcome.ACCEPTED))
+    assert posts == {lead_id("a"): 1, lead_id("c"): 1}
+    assert letters == 1
+    assert lane.idle
 
 
 class Unencodable(Stage[RawArrival]):

@@ -21,7 +21,8 @@ from schemas.headers import DeadLetter
 from schemas.raw_lead import lead_id_of
 from schemas.reasons import Reason
 from streams.delivery.stage import Post
-from streams.memory import MemoryLog, MemoryRunner
+from streams.memory.log import MemoryLog
+from streams.memory.runner import MemoryRunner
 from streams.replay.window import again
 from streams.stage import Context
 from streams.topology import PIPELINE

@@ -123,14 +123,35 @@ def test_a_campaign_that_does_not_qualify_changes_nobodys_decision(
 
 @settings(max_examples=100)
 @given(campaigns, campaigns, st.lists(st.sampled_from(STATES), min_size=1, max_size=6))
-def test_a_redelivered_lead_gets_the_very_decision_it_had(
+def test_a_lead_that_comes_again_in_its_run_is_known_and_a_replay_is_told_what_was_decided(
     found: list[Campaign], later: list[Campaign], states: list[str]
 ) -> None:
     events = [unique(n, content=lead(state=s)) for n, s in enumerate(states)]
     tables = Tables()
     first = through(tables, context(configuration(*found)), *events)
-    again = through(tables, context(configuration(*later), now=NOW.replace(year=2027)), *events)
-    assert [encode(e) for e in first] == [encode(e.model_copy(update={"occurred_at": NOW})) for e in again]
+    stored = {key: DECISIONS.dump(decision) for key, decision in tables.store.items(DECISIONS)}
+    now = context(configuration(*later), now=NOW.replace(year=2027))
+    # What was decided went out with the transaction that stored it: nothing is emitted, nothing decided anew.
+    assert through(tables, now, *events) == []
+    assert {key: DECISIONS.dump(decision) for key, decision in tables.store.items(DECISIONS)} == stored
+    # A replay of what is on offer is told the very decision, by its release and not by the later one.
+    routed = [e for e in first if isinstance(e, LeadRouted)]
+    ids = {e.lead_id for e in routed}
+    again = through(tables, now, *(e.model_copy(update={"run": 1}) for e in events if e.lead_id in ids))
+    assert [encode(e) for e in again] == [
+        encode(
+            e.model_copy(
+                update={
+                    "run": 1,
+                    "event_id": event_id(e.lead_id, Step.ROUTING, 1),
+                    "occurred_at": now.now,
+                }
+            )
+        )
+        for e in routed
+    ]
+    assert {d.answered_run for key, d in tables.store.items(DECISIONS) if d.candidates} <= {1}
+    assert through(tables, now, *(e.model_copy(update={"run": 1}) for e in events if e.lead_id in ids)) == []
 
 
 statuses = st.sampled_from([None, Status.SOLD, Status.HELD, Status.UNSOLD])
@@ -152,9 +173,11 @@ def test_a_replay_offers_only_what_nobody_has(status: Status | None, run: int) -
 def test_a_replay_decides_anew_by_the_configuration_of_now() -> None:
     tables, before, after = Tables(), context(configuration()), context(configuration(campaign("a")))
     assert isinstance(through(tables, before, unique("x"))[0], LeadUnrouted)
-    assert isinstance(through(tables, after, unique("x"))[0], LeadUnrouted)  # a redelivery: no new decision
+    assert through(tables, after, unique("x")) == []  # a redelivery: no new decision
+    assert [(d.run, d.answered_run) for d in tables[DECISIONS].values()] == [(0, 0)]
     (offer,) = offers(through(tables, after, unique("x", run=1)))
     assert offer.release == after.configuration.release
+    assert [(d.run, d.answered_run) for d in tables[DECISIONS].values()] == [(1, 1)]
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - {Status.OFFERED, Status.UNROUTED}))
@@ -191,6 +214,7 @@ def test_whatever_comes_a_lead_that_someone_has_is_not_offered_in_another_run(
     """Deliveries, ends and replays of three leads in any order."""
     tables, now = Tables(), context(configuration(campaign("a"), campaign("b")))
     known: dict[int, tuple[Status, int]] = {}  # by lead: where it stands, and the run that decided
+    answered: dict[int, int] = {}  # by lead: the last run that was told
     for name, run, status in steps:
         before = known.get(name)
         if status is not None:
@@ -198,8 +222,13 @@ def test_whatever_comes_a_lead_that_someone_has_is_not_offered_in_another_run(
             if before and before[0] is not Status.SOLD and run >= before[1]:
                 known[name] = (status, before[1])
             continue
-        made = offers(through(tables, now, unique(name, run=run)))
-        decided_anew = before is None or (run > before[1] and before[0] in REDECIDABLE)
-        assert bool(made) == (decided_anew or (before is not None and run <= before[1]))
+        events = through(tables, now, unique(name, run=run))
+        told = name not in answered or run > answered[name]
+        assert bool(events) == told
+        decided_anew = before is None or (told and before[0] in REDECIDABLE)
+        assert bool(offers(events)) == decided_anew
+        if told:
+            answered[name] = run
         if decided_anew:
             known[name] = (Status.OFFERED, run)
+    assert {d.answered_run for d in tables[DECISIONS].values()} == set(answered.values())

@@ -1,4 +1,4 @@
-"""The in-memory runner: the same stages on an in-memory log, for tests and what-if.
+"""The in-memory runner without faults: for tests and what-if.
 
 Records are encoded, keyed and partitioned as on Kafka, slices are run by the same code, and effects are performed by a
 plain function, so a whole pipeline is one deterministic computation.
@@ -9,55 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-from aiokafka.partitioner import murmur2
-
-from schemas.headers import Headers
-from schemas.record import KafkaRecord
-from schemas.topics import BY_NAME
 from streams.lane import Lane
+from streams.memory.log import MemoryLog
 from streams.stage import Context, Stage
 from streams.tables import Tables
 
 MAX_ROUNDS: Final = 100_000
-
-
-@dataclass
-class MemoryLog:
-    """Topics as lists, partitioned by Kafka's murmur2; records without a key take turns."""
-
-    partitions: int = 4
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    topics: defaultdict[str, dict[int, list[KafkaRecord]]] = field(default_factory=lambda: defaultdict(dict))
-    _turn: int = 0
-
-    def append(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = ()) -> KafkaRecord:
-        """Write a record."""
-        partition = self._partition(topic, key)
-        log = self.topics[topic].setdefault(partition, [])
-        timestamp = round(self.clock().timestamp() * 1000)
-        record = KafkaRecord(topic, partition, len(log), timestamp, key, value, headers)
-        log.append(record)
-        return record
-
-    def read(self, topic: str, partition: int, offset: int, limit: int) -> Sequence[KafkaRecord]:
-        """Up to ``limit`` records from an offset."""
-        return self.topics[topic].get(partition, [])[offset : offset + limit]
-
-    def records(self, topic: str) -> list[KafkaRecord]:
-        """Every record of a topic."""
-        return [record for partition in sorted(self.topics[topic]) for record in self.topics[topic][partition]]
-
-    def _partition(self, topic: str, key: bytes | None) -> int:
-        spec = BY_NAME.get(topic)
-        if spec is not None and spec.single:
-            return 0
-        if key is None:
-            self._turn += 1
-            return self._turn % self.partitions
-        return int(murmur2(key) & 0x7FFFFFFF) % self.partitions
 
 
 @dataclass
@@ -92,7 +51,7 @@ class MemoryRunner:
             place = (stage.name, spec.name, partition)
             if records := self.log.read(spec.name, partition, self._read[place], self.slice_records):
                 lane.put(records)
-                self._read[place] += len(records)
+                self._read[place] = records[-1].offset + 1
         step = lane.step(self.context(), self.slice_records)
         if step is None:
             return False

@@ -1,0 +1,116 @@
+"""How long a partition stands still after kill -9 of its owner, with the local stack's session time-out.
+
+Two workers share the partitions of an exactly-once stage at some 400 records/s. One is killed and nothing starts it
+again, so the other takes over. The time is the longest gap in the output of a partition that the killed one had.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import ExitStack
+from typing import Final
+
+from bench.contender import Process, running
+from bench.errors import BenchmarkError
+from bench.registry import Samples, benchmark
+from bench.session import REPOSITORY, Session
+from connectors.kafka import clients
+from leadline.stack.services import LOCAL_SESSION_SECONDS
+from schemas.topics import changelog
+
+PAUSE_SECONDS: Final = 0.01
+FLOW_SECONDS: Final = 4.0
+LIMIT_SECONDS: Final = 60.0
+
+
+@benchmark("failover", unit="s", summary="a partition flows again after kill -9 of its owner", at_most=5.0)
+def failover(session: Session) -> Samples:
+    """Seconds."""
+    found = []
+    for number in range(1, session.rounds + 1):
+        found.append(_round(session, number))
+        session.report(number, "leadline", found[-1], "s")
+    return {"leadline": found}
+
+
+def _round(session: Session, number: int) -> float:
+    broker, run = session.broker, f"failover-{number}"
+    source, output = f"{run}-source", f"{run}-output"
+    broker.create(source, output, changelog(run).name)
+    with ExitStack() as survivors:
+        with ExitStack() as killed:
+            for worker, stack in (("killed", killed), ("survivor", survivors)):
+                stack.enter_context(_worker(session, run, worker))
+            watch = _Watch(session, source, output)
+            watch.until_all_flow()
+        # The block's end has killed one.
+        seconds = watch.standstill()
+    broker.delete([source, output, changelog(run).name])
+    return seconds
+
+
+def _worker(session: Session, run: str, worker: str) -> ExitStack:
+    broker = session.broker
+    options = {
+        "bootstrap": broker.bootstrap,
+        "source": f"{run}-source",
+        "output": f"{run}-output",
+        "group": run,
+        "data": session.home / "data" / f"{run}-{worker}",
+        "partitions": broker.partitions,
+        "session-timeout": LOCAL_SESSION_SECONDS,
+    }
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    command = [sys.executable, "-m", "bench.leadline_engine", *arguments, "--table", "--exactly-once"]
+    log = session.home / "logs" / f"{run}-{worker}.log"
+    stack = ExitStack()
+    process: Process = stack.enter_context(running(worker, command, log, {"PYTHONPATH": str(REPOSITORY)}))
+    process.check()
+    return stack
+
+
+class _Watch:
+    """Writes to every partition and sees when each one's output grows."""
+
+    def __init__(self, session: Session, source: str, output: str) -> None:
+        self._broker = session.broker
+        self._source = source
+        self._producer = clients.producer(session.broker.bootstrap, **{"linger.ms": 0, "log_level": 0})
+        self._places = session.broker.places([output])
+        self._ends = {place.partition: 0 for place in self._places}
+        self._grew = {place.partition: 0.0 for place in self._places}
+
+    def until_all_flow(self) -> None:
+        """Until every partition has flowed for a while."""
+        since: float | None = None
+        started = time.monotonic()
+        while since is None or time.monotonic() - since < FLOW_SECONDS:
+            self._turn()
+            now = time.monotonic()
+            if now - started > LIMIT_SECONDS:
+                raise BenchmarkError("the partitions do not flow")
+            flowing = all(now - grew < 1.0 for grew in self._grew.values())
+            since = (since or now) if flowing else None
+
+    def standstill(self) -> float:
+        """The longest time until a partition's output grew again."""
+        killed, waiting, longest = time.monotonic(), set(self._ends), 0.0
+        while waiting:
+            self._turn()
+            for partition in list(waiting):
+                if self._grew[partition] > killed + 1.0 or time.monotonic() - killed > LIMIT_SECONDS:
+                    waiting.discard(partition)
+            longest = max([longest, *(time.monotonic() - max(self._grew[p], killed) for p in waiting)])
+        if longest >= LIMIT_SECONDS - 1:
+            raise BenchmarkError("nobody took over")
+        return longest
+
+    def _turn(self) -> None:
+        for partition in self._ends:
+            self._producer.produce(self._source, b"x" * 600, b"key", partition)
+        self._producer.poll(0)
+        for partition, end in self._broker.ends(self._places).items():
+            if end > self._ends[partition]:
+                self._ends[partition], self._grew[partition] = end, time.monotonic()
+        time.sleep(PAUSE_SECONDS)

@@ -1,0 +1,1 @@
+"""Workers of a counting stage on a real Kafka while processes are killed, frozen, added, removed and restarted."""

@@ -1,0 +1,230 @@
+"""What must hold once a crash history has come to rest, whatever happened in it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any, TypeVar
+from uuid import UUID
+
+from kit.history import WINDOW, History, release
+
+from schemas import headers, topics
+from schemas.codec import decode
+from schemas.events import (
+    Capacity,
+    Delivery,
+    Event,
+    LeadDelivered,
+    LeadDuplicate,
+    LeadRejected,
+    LeadRouted,
+    LeadUndelivered,
+    LeadUnique,
+    LeadUnrouted,
+    LeadValidated,
+    Offer,
+    Outcome,
+)
+from schemas.headers import DeadLetter
+from schemas.raw_lead import lead_id_of
+from schemas.reasons import Reason
+from schemas.topics import changelog
+from streams.changelog import Restoration
+from streams.delivery.ledger import COUNTED, LEDGER, TAKEN, Entry, Status, entry_key
+from streams.memory.worker import MemoryWorker
+from streams.stage import Guarantee
+
+E = TypeVar("E", bound=Event)
+LeadRun = tuple[UUID, int]
+
+DETERMINISTIC = (LeadValidated, LeadRejected, LeadUnique, LeadDuplicate)
+EXACTLY_ONCE = (LeadRouted, LeadUnrouted, Offer, Delivery, LeadDelivered, LeadUndelivered)
+UNSTEADY = {"occurred_at", "release", "received_at"}
+"""What a repeat may have otherwise; ``received_at`` when a producer sends a lead twice."""
+
+
+class Found:
+    """Every event of a history, by its model."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        log = history.log
+        self._events: dict[type[Event], list[Any]] = {
+            model: [decode(model.TOPIC.name, record.value) for record in log.records(model.TOPIC.name)]
+            for model in (*DETERMINISTIC, *EXACTLY_ONCE)
+        }
+        self.dead = [DeadLetter.from_headers(record.headers) for record in log.records(topics.DEAD_LETTERS.name)]
+        self.capacity = [decode(topics.CAPACITY.name, record.value) for record in log.records(topics.CAPACITY.name)]
+        self.raw: set[LeadRun] = {
+            (lead_id_of(record), headers.run_of(record.headers)) for record in log.records(topics.LEADS.name)
+        }
+
+    def of(self, model: type[E]) -> list[E]:
+        """The events of a model, repeats too, in the order of their partitions."""
+        return self._events[model]
+
+    def leads(self, model: type[Event]) -> set[LeadRun]:
+        """Leads and runs that have an event of a model."""
+        return {(event.lead_id, event.run) for event in self.of(model)}
+
+
+def check(history: History) -> None:
+    """All that must hold.
+
+    Raises:
+        AssertionError: something does not.
+    """
+    found = Found(history)
+    events_are_counted_once(found)
+    every_lead_has_one_end(found)
+    attempts_are_consistent(found)
+    duplicates_are_of_their_window(found)
+    nothing_is_sold_twice(found)
+    caps_hold(found)
+    everything_is_read(found)
+    state_is_what_a_restore_finds(found)
+
+
+def events_are_counted_once(found: Found) -> None:
+    """An exactly-once stage writes a record once; what a deterministic one repeats is the same again."""
+    for model in EXACTLY_ONCE:
+        written = Counter(event.event_id for event in found.of(model))
+        assert set(written.values()) <= {1}, f"{model.__name__} written more than once: {written.most_common(1)}"
+    for model in DETERMINISTIC:
+        first: dict[UUID, dict[str, Any]] = {}
+        for event in found.of(model):
+            content = event.model_dump(exclude=UNSTEADY)
+            assert first.setdefault(event.event_id, content) == content, f"{model.__name__} repeated otherwise"
+    assert not [letter for letter in found.dead if letter.reason == Reason.STAGE_FAILED], "a stage failed"
+
+
+def every_lead_has_one_end(found: Found) -> None:
+    """raw = rejected + duplicate + unrouted + delivered + undelivered + dead, in every run; a replay of a lead that is
+    sold, held or on offer ends at the decision that stands."""
+    ends = {model.__name__: found.leads(model) for model in (LeadRejected, LeadDuplicate, LeadUnrouted, LeadDelivered)}
+    ends[LeadUndelivered.__name__] = found.leads(LeadUndelivered)
+    ends["dead"] = {(letter.lead_id, letter.run) for letter in found.dead}
+    offered = found.leads(Offer)
+    ends["kept"] = {(lead, run) for lead, run in found.leads(LeadRouted) - offered if run}
+    count = Counter(place for leads in ends.values() for place in leads)
+    wrong = {place: [end for end, leads in ends.items() if place in leads] for place, n in count.items() if n > 1}
+    assert not wrong, f"more than one end: {wrong}"
+    assert count.keys() == found.raw, f"lost: {found.raw - count.keys()}, from nowhere: {count.keys() - found.raw}"
+    decided = Counter((e.lead_id, e.run) for model in (LeadRouted, LeadUnrouted) for e in found.of(model))
+    assert decided.keys() == found.leads(LeadUnique), "a unique lead without a decision, or a decision without a lead"
+    assert set(decided.values()) <= {1}, "decided twice"
+
+
+def attempts_are_consistent(found: Found) -> None:
+    """Each offer has one attempt, offers follow the slip, and the end follows from the last attempt."""
+    by_lead: dict[LeadRun, dict[int, Delivery]] = defaultdict(dict)
+    for attempt in found.of(Delivery):
+        by_lead[attempt.lead_id, attempt.run][attempt.attempt] = attempt
+    offers: dict[LeadRun, dict[int, Offer]] = defaultdict(dict)
+    for offer in found.of(Offer):
+        offers[offer.lead_id, offer.run][offer.cursor] = offer
+    assert {place: set(of) for place, of in offers.items()} == {place: set(of) for place, of in by_lead.items()}
+    sold = {(event.lead_id, event.run): event for event in found.of(LeadDelivered)}
+    unsold = {(event.lead_id, event.run): event for event in found.of(LeadUndelivered)}
+    for place, attempts in by_lead.items():
+        order = sorted(attempts)
+        assert order == list(range(len(order))), "an attempt is missing"
+        slip = offers[place][0].candidates
+        assert [attempts[n].campaign for n in order] == [c.campaign for c in slip[: len(order)]]
+        *before, last = (attempts[n].outcome for n in order)
+        assert not {Outcome.ACCEPTED, Outcome.UNKNOWN} & set(before), "went on after a sale"
+        if last == Outcome.ACCEPTED:
+            assert sold[place].campaign == attempts[order[-1]].campaign
+        else:
+            held = last == Outcome.UNKNOWN
+            assert held or len(order) == len(slip), "given up before the slip's end"
+            assert unsold[place].reason == (Reason.OUTCOME_UNKNOWN if held else Reason.ALL_DECLINED)
+            assert len(unsold[place].declines) == len(order)
+
+
+def duplicates_are_of_their_window(found: Found) -> None:
+    """No two leads of a person are unique within a window, and a duplicate's owner is unique and within its window."""
+    unique = {event.lead_id: event for event in found.of(LeadUnique)}
+    persons: dict[str, list[LeadUnique]] = defaultdict(list)
+    for event in unique.values():
+        persons[event.person].append(event)
+    for events in persons.values():
+        events.sort(key=lambda event: event.received_at)
+        for earlier, later in zip(events, events[1:], strict=False):
+            assert later.received_at - earlier.received_at >= WINDOW, "two unique leads of a person within a window"
+    for duplicate in found.of(LeadDuplicate):
+        assert duplicate.duplicate_of in unique, "a duplicate of a lead that is none itself"
+        assert abs(duplicate.received_at - duplicate.first_seen_at) < WINDOW
+        assert duplicate.lead_id not in unique, "duplicate and unique"
+
+
+def nothing_is_sold_twice(found: Found) -> None:
+    """By the buyers' books, not by ours."""
+    buyers = found.history.buyers
+    sales = Counter(lead for _, lead in buyers.taken)
+    assert set(sales.values()) <= {1}, f"sold more than once: {[sale for sale in buyers.taken if sales[sale[1]] > 1]}"
+    told = Counter((event.campaign, event.lead_id) for event in found.of(LeadDelivered))
+    assert set(told.values()) <= {1}, "one sale told in two runs"
+    assert told.keys() <= set(buyers.taken), "a sale that the buyer does not know"
+    assert set(buyers.posts.values()) <= {1}, "posted twice to a buyer that does not know repeats"
+
+
+def caps_hold(found: Found) -> None:
+    """What buyers have taken, counted on the day it was reserved for, and what the ledger counts."""
+    history = found.history
+    ledger = {key: entry for worker in _owners(found, "delivery") for key, entry in _items(worker, LEDGER)}
+    for campaign, lead in history.buyers.taken:
+        entry = ledger[entry_key(lead, campaign)]
+        assert entry.status in (Status.ACCEPTED, Status.UNKNOWN), f"sold, and the ledger says {entry.status}"
+    counted: Counter[tuple[str, str]] = Counter()
+    for entry in ledger.values():
+        if entry.status in COUNTED:
+            counted[entry.campaign, entry.day] += 1
+    caps = {campaign.id: campaign.daily_cap for campaign in release(history.number).campaigns}
+    for (campaign, day), count in counted.items():
+        cap = caps[campaign]
+        assert cap is None or count <= cap, f"{campaign} has {count} of {cap} on {day}"
+    assert all(c.taken <= c.cap for c in found.capacity if isinstance(c, Capacity))
+    assert not [entry for entry in ledger.values() if entry.status is Status.RESERVED], "a reservation is left"
+
+
+def everything_is_read(found: Found) -> None:
+    """The groups' positions are at the ends of their topics, and nothing is in hand."""
+    log = found.history.log
+    for worker in found.history.simulation.owners:
+        assert worker.lane is None or worker.lane.idle, f"{worker.name} has work in hand"
+        for spec in worker.stage.reads:
+            if records := log.read(spec.name, worker.partition):
+                position = log.position(worker.group, spec.name, worker.partition)
+                assert position > records[-1].offset, f"{worker.name} has not committed the end of {spec.name}"
+
+
+def state_is_what_a_restore_finds(found: Found) -> None:
+    """A lane restored now would go on as the one that is alive."""
+    log = found.history.log
+    for worker in found.history.simulation.owners:
+        if worker.lane is None or not worker.stage.has_changelog:
+            continue
+        restoration = Restoration(worker.stage, {spec.name: spec.name for spec in worker.stage.reads})
+        for record in log.read(changelog(worker.stage.name).name, worker.partition):
+            restoration.take(record.key, record.value, record.timestamp)
+        restored = restoration.finish()
+        for spec in worker.stage.tables:
+            there = dict(restored.tables.store.items(spec))
+            alive = dict(_items(worker, spec))
+            if spec is TAKEN:
+                there, alive = ({key: n for key, n in of.items() if n} for of in (there, alive))
+            assert there == alive, f"{worker.name} would be restored with another {spec.name}"
+        if worker.stage.guarantee is Guarantee.EXACTLY_ONCE:
+            for topic, position in restored.positions.items():
+                assert position.next == worker.lane.next(topic), f"{worker.name} would be restored elsewhere"
+
+
+def _owners(found: Found, stage: str) -> list[MemoryWorker]:
+    return [worker for worker in found.history.simulation.owners if worker.stage.name == stage]
+
+
+def _items(worker: MemoryWorker, spec: Any) -> Iterator[tuple[str, Entry]]:
+    if worker.lane is not None:
+        yield from worker.lane.tables.store.items(spec)
