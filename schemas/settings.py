@@ -42,6 +42,9 @@ class Settings(BaseSettings):
         le=300,
         description="A worker that Kafka has not heard of for this long loses its partitions; Kafka's own least is 6.",
     )
+    transactions_in_flight: int = Field(
+        default=2, ge=1, description="Transactions of one worker at once; more where the brokers are far away."
+    )
     dead_letter_run: int = Field(
         default=200, ge=1, description="Dead letters in a row that stop a worker: then it is the stage that is broken."
     )

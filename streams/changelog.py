@@ -48,14 +48,14 @@ class Restored:
     unknown: int = 0
     """Records of tables that the stage no longer has, and positions in topics that were made anew."""
     seconds: float = 0.0
+    following: int | None = None
+    """The changelog offset before which the store has every record; None when the store does not keep it."""
 
 
 class Restoration:
     """Takes the records of one partition of a stage's changelog, in order, then gives its tables and positions."""
 
-    def __init__(
-        self, stage: Stage[Any], topic_ids: Mapping[str, str], store: RestorableStore | None = None
-    ) -> None:
+    def __init__(self, stage: Stage[Any], topic_ids: Mapping[str, str], store: RestorableStore | None = None) -> None:
         self._stage = stage
         self._store = store = MemoryStore() if store is None else store
         self._restorers = {spec.name.encode(): store.restorer(spec) for spec in stage.tables if not spec.derived}
@@ -67,9 +67,7 @@ class Restoration:
         """Take over one record."""
         self.take_all([(address, value, timestamp_ms)])
 
-    def take_all(
-        self, records: Sequence[tuple[bytes | None, bytes | None, int]], following: int | None = None
-    ) -> None:
+    def take_all(self, records: Sequence[tuple[bytes | None, bytes | None, int]], following: int | None = None) -> None:
         """Take over records, each with its timestamp. ``following`` is the offset behind them."""
         positions: dict[bytes, bytes] = {}
         restorers = self._restorers

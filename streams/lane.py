@@ -136,7 +136,8 @@ class Lane:
         if items:
             execution.process(self.stage, items, self.tables, run, context)
         changes = self.tables.changes()
-        if not (taken or items or results or self.tables.dirty):
+        # Records that were all done before a restart are passed over too: the position moves, and more can come.
+        if not (counts or items or results or self.tables.dirty):
             return None
         self._watch(taken, items, run)
         for intent in run.intents:

@@ -7,11 +7,11 @@ changelog.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, Final, Generic
+from typing import Any, Final, Generic, cast
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -26,7 +26,12 @@ K = TypeVar("K", bound=Hashable, default=str)
 EXPIRED_AT_ONCE: Final = 1000
 """Entries that one step removes at most, so that no step is long because many are due."""
 
-_FROM_TEXT: Final[dict[type, Any]] = {str: str, int: int, UUID: UUID}
+_FROM_BYTES: Final[dict[type, Callable[[bytes], Any]]] = {
+    bytes: bytes,
+    str: bytes.decode,
+    int: int,
+    UUID: lambda data: UUID(data.decode()),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +56,7 @@ class TableSpec(Generic[V, K]):
     derived: bool = False
 
     def __post_init__(self) -> None:
-        if self.key is not bytes and self.key not in _FROM_TEXT:
+        if self.key not in _FROM_BYTES:
             raise TypeError(f"a table's keys are str, bytes, int or UUID, not {self.key}")
         if not self.name or ":" in self.name:
             raise ValueError(f"{self.name!r} is no table's name")
@@ -80,10 +85,10 @@ class TableSpec(Generic[V, K]):
         """A key as the changelog keeps it, behind the table's name."""
         return b"%b:%b" % (self.name.encode(), key if isinstance(key, bytes) else str(key).encode())
 
-    def load_key(self, data: bytes) -> K:
-        """A key from the part of the changelog's that is behind the table's name."""
-        key: K = data if self.key is bytes else _FROM_TEXT[self.key](data.decode())  # type: ignore[assignment]
-        return key
+    @cached_property
+    def load_key(self) -> Callable[[bytes], K]:
+        """Reads a key from the part of the changelog's that is behind the table's name."""
+        return cast("Callable[[bytes], K]", _FROM_BYTES[self.key])
 
 
 @dataclass(frozen=True, slots=True)

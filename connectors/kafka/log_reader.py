@@ -41,6 +41,19 @@ def watermarks(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
     return int(found[0]), int(found[1])
 
 
+def log_bounds(bootstrap: str, topic: str, partition: int) -> tuple[int, int]:
+    """A partition's first offset and its end offset, for who has no consumer.
+
+    Raises:
+        KafkaException: the broker does not answer.
+    """
+    consumer = clients.reader(bootstrap)
+    try:
+        return watermarks(consumer, TopicPartition(topic, partition))
+    finally:
+        consumer.close()
+
+
 def read_range(
     bootstrap: str,
     topic: str,

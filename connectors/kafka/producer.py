@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, Message
 
 from connectors.kafka import clients
 
@@ -28,14 +28,14 @@ class AckedProducer:
                 "message.timeout.ms": int(delivery_timeout_seconds * 1000),
                 # Acknowledged records need no callback into Python: flush() counts them, failures come here.
                 "delivery.report.only.error": True,
-                "on_delivery": self._failed,
+                "on_delivery": self._reported,
                 **config,
             },
         )
 
         self._produce = self._producer.produce
 
-    def _failed(self, error: KafkaError | None, _message: object) -> None:
+    def _reported(self, error: KafkaError | None, message: Message) -> None:
         self._error = self._error or error
 
     def produce(
@@ -86,3 +86,21 @@ class AckedProducer:
     def _raise(self) -> None:
         if self._error is not None:
             raise DeliveryFailedError(str(self._error))
+
+
+class PlacingProducer(AckedProducer):
+    """The same, and it knows where its records went. That costs a report of each, some tenths of a microsecond."""
+
+    def __init__(self, bootstrap: str, **config: Any) -> None:
+        self._following: dict[tuple[str | None, int | None], int] = {}
+        super().__init__(bootstrap, **{"delivery.report.only.error": False, **config})
+
+    def following(self, topic: str, partition: int) -> int | None:
+        """The offset behind the last record that this producer had acknowledged in a partition; None before any."""
+        return self._following.get((topic, partition))
+
+    def _reported(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self._following[message.topic(), message.partition()] = (message.offset() or 0) + 1
+        else:
+            super()._reported(error, message)

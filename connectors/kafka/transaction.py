@@ -7,11 +7,11 @@ the transaction to be aborted, and fatal ones. Only after the first two is it ce
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from connectors.kafka import clients
 
@@ -90,16 +90,20 @@ class TransactionalProducer:
         headers: Sequence[tuple[str, bytes]] = (),
         partition: int = -1,
         timestamp_ms: int = 0,
+        on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
     ) -> None:
-        """Add a record to the transaction. Waits while the queue is full.
+        """Add a record to the transaction. Waits while the queue is full. ``on_delivery`` is told what became of it, in
+        the thread that commits, before the commit returns.
 
         Raises:
             TransactionError: the record can never be sent, for instance because it is too large.
         """
         while True:
             try:
-                if headers:
-                    self._producer.produce(topic, value, key, partition, headers=list(headers), timestamp=timestamp_ms)
+                if headers or on_delivery:
+                    self._producer.produce(
+                        topic, value, key, partition, on_delivery, headers=list(headers), timestamp=timestamp_ms
+                    )
                 else:
                     self._producer.produce(topic, value, key, partition, timestamp=timestamp_ms)
                 return

@@ -75,6 +75,11 @@ class Database:
         self._unlogged = WriteOptions()
         self._unlogged.disable_wal = True  # type: ignore[assignment, method-assign]  # the stub is wrong: it is a property
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is no entry."""
+        return next(iter(self._rdict.keys()), None) is None
+
     def get(self, key: bytes) -> bytes | None:
         """The value under a key, or None."""
         return cast("bytes | None", self._rdict.get(key))

@@ -48,6 +48,7 @@ def worker(stage: StageName, /) -> None:
             data=settings.home / "faust" / stage,
             partitions=settings.partitions,
             session_timeout_seconds=settings.session_timeout_seconds,
+            transactions_in_flight=settings.transactions_in_flight,
             log_level=settings.log_level,
             dead_letter_run=settings.dead_letter_run,
             dead_letter_share=settings.dead_letter_share,

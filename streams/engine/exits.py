@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from enum import IntEnum
 
+from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
 from connectors.kafka.producer import DeliveryFailedError
@@ -38,7 +39,7 @@ def exit_of(error: BaseException) -> Exit:
             return Exit.POISONED
         case FencedError() | FrozenError():
             return Exit.FENCED
-        case KafkaException() | DeliveryFailedError() | TransactionError():
+        case KafkaException() | KafkaError() | DeliveryFailedError() | TransactionError():
             return Exit.KAFKA
         case _:
             return Exit.FAILED

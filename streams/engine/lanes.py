@@ -36,7 +36,7 @@ class Running:
     writer: Writer
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
-    write: asyncio.Task[None] | None = None
+    write: asyncio.Task[int | None] | None = None
     effects: set[asyncio.Task[None]] = field(default_factory=set)
     taken: list[Callable[[], None]] = field(default_factory=list)
     """To be called once the lane has begun all that it was given."""
@@ -58,11 +58,15 @@ class Lanes:
     on_failure: Callable[[BaseException], None]
     on_advance: Callable[[str, int, int], None]
     metrics: WorkerMetrics
+    steps_in_flight: int | None = None
+    """Lanes that decide and write at once. More transactions than the broker takes quickly make each of them slower, and
+    a lane that waits for its turn meanwhile gets a larger step."""
     effects_in_flight: int = 64
     _lanes: dict[int, Running] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._window = asyncio.Semaphore(self.effects_in_flight)
+        self._turns = asyncio.Semaphore(self.steps_in_flight) if self.steps_in_flight else contextlib.nullcontext()
 
     @property
     def open_lanes(self) -> dict[int, Lane]:
@@ -125,6 +129,7 @@ class Lanes:
         """End a lane at once: what it has not written is its next owner's."""
         running = self._lanes.pop(partition)
         await _end([*running.effects, *([running.task] if running.task else [])])
+        await asyncio.get_running_loop().run_in_executor(None, running.lane.tables.store.close)
         if running.write is None or running.write.done():
             running.writer.close()
         else:  # its thread is in Kafka's hands; the producer goes when that comes back
@@ -142,8 +147,10 @@ class Lanes:
             while True:
                 await running.wake.wait()
                 running.wake.clear()
-                while await self._step(running):
-                    pass
+                while True:
+                    async with self._turns:
+                        if not await self._step(running):
+                            break
                 if running.lane.idle:
                     running.rested.set()
         except asyncio.CancelledError:
@@ -167,8 +174,8 @@ class Lanes:
             running.most = max(FEWEST_RECORDS, min(RECORDS_PER_STEP, int(STEP_SECONDS * step.records / deciding)))
         # A write is not given up half-way: cancelled, nobody would know what became of it.
         running.write = asyncio.get_running_loop().create_task(running.writer.write(step))
-        await asyncio.shield(running.write)
-        running.lane.commit(step)
+        following = await asyncio.shield(running.write)
+        running.lane.commit(step, following)
         for topic in step.positions:
             if (following := running.lane.next(topic)) is not None:
                 self.on_advance(topic, running.partition, following)
@@ -202,7 +209,7 @@ class Lanes:
         running.wake.set()
 
 
-def _after_the_end(write: asyncio.Task[None]) -> None:
+def _after_the_end(write: asyncio.Task[int | None]) -> None:
     if not write.cancelled() and (error := write.exception()) is not None:
         log.info("a write of a lane that is closed failed", error=type(error).__name__)
 

@@ -14,11 +14,13 @@ Every write is one batch with its mark, so whatever a crash leaves is a state th
 
 from __future__ import annotations
 
+import heapq
 import json
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from typing import Any, Final
 
 from connectors.rocksdb.database import Batch, Database
@@ -136,6 +138,11 @@ class _Table:
         batch.put(self.entries + key, raw)
         return raw
 
+    def places(self, database: Database) -> Iterator[tuple[int, bytes, bytes]]:
+        """The time index from its front on: when an entry's turn comes, its key, and room for the entry."""
+        for place, _ in database.scan(self.index + DUE.pack(self.front), self.index_end, PLACES_PER_CHUNK):
+            yield DUE.unpack_from(place, len(self.index))[0], place[len(self.index) + DUE.size :], b""
+
     def _arm(self, batch: Batch, key: bytes, due: int) -> None:
         batch.put(self.index + DUE.pack(due) + key, b"")
         self.front = min(self.front, due)
@@ -195,7 +202,7 @@ class PersistentStore:
             self._young[address] = entry
         value: V | Encoded | None = entry.value
         if type(value) is Encoded:
-            entry.value = value = spec.load(value.data)
+            entry.value = value = spec.load(value)
         return value  # type: ignore[return-value]
 
     def items(self, spec: TableSpec[V, K]) -> Iterator[tuple[K, V]]:
@@ -205,7 +212,7 @@ class PersistentStore:
             yield from self._derived.items(spec)
             return
         for address, raw in self._database.scan(table.entries, table.entries_end):
-            yield spec.load_key(address[len(table.entries) :]), spec.load(table.load(raw).value.data)
+            yield spec.load_key(address[len(table.entries) :]), spec.load(table.load(raw).value)
 
     def apply(
         self,
@@ -237,25 +244,29 @@ class PersistentStore:
         if table is None or table.expiry_ms is None or table.front > now_ms:
             return []
         found: list[K] = []
-        batch, prefix = Batch(), len(table.index)
-        places = self._database.scan(table.index + DUE.pack(table.front), table.index_end, PLACES_PER_CHUNK)
-        table.front = NEVER
-        for place, _ in places:
-            (due,), key = DUE.unpack_from(place, prefix), place[prefix + DUE.size :]
-            if due > now_ms or len(found) == limit:
-                table.front = min(table.front, due)
+        batch, places = Batch(), table.places(self._database)
+        upcoming, moved = [*islice(places, 1)], list[tuple[int, bytes, bytes]]()
+        while len(found) < limit:
+            turn = min(upcoming + moved[:1], default=(NEVER, b"", b""))
+            if turn[0] > now_ms:
                 break
-            if (due, key) in table.told:
-                continue
-            raw = self._database.get(table.entries + key)
-            assert raw is not None  # noqa: S101  # an entry and its place are removed together
+            due, key, raw = turn
+            if upcoming and turn is upcoming[0]:
+                upcoming = [*islice(places, 1)]
+                if (due, key) in table.told:
+                    continue
+                raw = self._database.get(table.entries + key) or b""
+            else:
+                heapq.heappop(moved)
             to = TIMES.unpack_from(raw)[0] + table.expiry_ms
-            if to > now_ms:
+            if to > due:
                 raw = table.move(batch, key, raw, due, to)
+                heapq.heappush(moved, (to, key, raw))
             else:
                 table.told.add((due, key))
                 found.append(spec.load_key(key))
             self._young[table, spec.load_key(key)] = table.load(raw)
+        table.front = min(upcoming + moved[:1], default=(NEVER, b"", b""))[0]
         if len(batch):
             self._database.write(batch)
         return found
@@ -270,8 +281,8 @@ class PersistentStore:
         table = self._tables.get(spec)
         if table is None or table.expiry_ms is None:
             return None
-        first = next(self._database.scan(table.index + DUE.pack(table.front), table.index_end, 1), None)
-        return None if first is None else DUE.unpack_from(first[0], len(table.index))[0] - table.expiry_ms
+        first = next(table.places(self._database), None)
+        return None if first is None else first[0] - table.expiry_ms
 
     def restorer(self, spec: TableSpec[Any, Any]) -> Restore:
         """See :class:`streams.store.RestorableStore`."""

@@ -10,7 +10,6 @@ Acknowledging a slice makes room for the next; what is committed is what the lan
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -78,7 +77,9 @@ class SliceConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._forget_slices()
-        self._room = asyncio.Event()
+        self._room: asyncio.Future[None] | None = None
+        self._fetch: asyncio.Task[Any] | None = None
+        self._fetch_generation = 0
 
     def _forget_slices(self) -> None:
         self._waiting: dict[TP, list[Any]] = {}
@@ -104,20 +105,33 @@ class SliceConsumer(driver.Consumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        """Slices that are ready, in turn over the partitions."""
-        await self._wait_for_room()
+        """Slices that are ready, in turn over the partitions.
+
+        The fetch goes on in the background: a partition whose lane is busy does not keep the others waiting.
+        """
         generation = self.app.consumer_generation_id
-        records, _ = await self._wait_next_records(0.0 if self._waiting else timeout)
-        if (not records and not self._waiting) or self.should_stop:
+        if self._fetch is None:
+            self._fetch = asyncio.ensure_future(self._wait_next_records(timeout))
+            self._fetch_generation = generation
+        if not self._waiting.keys() - self._untaken:
+            self._room = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._fetch, self._room}, return_when=asyncio.FIRST_COMPLETED)
+        records = None
+        if self._fetch.done():
+            fetched, self._fetch = self._fetch, None
+            if self._fetch_generation == generation:  # else it belongs to an assignment that is gone
+                records, _ = fetched.result()
+        if self.should_stop:
             return
         if not self.flow_active:
             self._waiting.clear()
             await self._seek_to_committed()
             return
-        for tp, fetched in records.items() if records else ():
-            if expected := await self._as_expected(tp, fetched):
+        for tp, found in records.items() if records else ():
+            if expected := await self._as_expected(tp, found):
                 self._waiting.setdefault(tp, []).extend(expected)
-        self._passed = self._thread.fetched
+        if records is not None:
+            self._passed = self._thread.fetched
         for tp in list(self._waiting):
             if tp in self._untaken:
                 continue
@@ -126,13 +140,11 @@ class SliceConsumer(driver.Consumer):
                 return
             yield tp, self._take_slice(tp, generation)
 
-    async def _wait_for_room(self) -> None:
-        if not self._waiting or self._waiting.keys() - self._untaken:
-            return
-        self._room.clear()
-        with contextlib.suppress(TimeoutError):
-            # Not for ever: meanwhile the records of other partitions should be fetched too.
-            await asyncio.wait_for(self._room.wait(), 0.05)
+    async def on_stop(self) -> None:
+        """End the fetch that is under way, too."""
+        if self._fetch is not None:
+            self._fetch.cancel()
+        await super().on_stop()
 
     async def _seek_to_committed(self) -> None:
         try:
@@ -223,7 +235,8 @@ class SliceConsumer(driver.Consumer):
         self._untaken.discard(message.tp)
         if self._waiting_for_ack is not None and not self._waiting_for_ack.done():
             self._waiting_for_ack.set_result(None)  # wakes whoever waits for the flow to be empty
-        self._room.set()
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
         return True
 
     def advance(self, tp: TP, following: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import structlog
 
+from connectors.kafka.topic_admin import TopicIds
 from connectors.rocksdb.database import Database, DatabaseError, LockedError, destroy
 from streams.changelog import position_key
 from streams.engine.persistent_store import Mark, PersistentStore, layout_of, read_mark
@@ -37,7 +38,7 @@ class LogState:
 
 
 def open_store(
-    folder: Path, stage: Stage[Any], partition: int, changelog: LogState, topic_ids: dict[str, str]
+    folder: Path, stage: Stage[Any], partition: int, changelog: LogState, topic_ids: TopicIds
 ) -> PersistentStore:
     """The store of a partition, empty unless the changelog's tail completes what it has.
 
@@ -48,16 +49,18 @@ def open_store(
     layout = layout_of(stage.tables)
     fresh = Mark(changelog.topic_id, layout)
     mark = read_mark(database)
-    reason = None if mark is None else _unusable(mark, fresh, stage, changelog)
+    if mark is not None:
+        reason = _unusable(mark, fresh, stage, changelog)
+    else:
+        reason = None if database.empty else "it does not say how far it has come"
     if reason is not None:
         log.warning("state thrown away, restoring all of it", stage=stage.name, partition=partition, reason=reason)
-    if mark is None or reason is not None:
         database.close()
         destroy(path)
-        database, mark = Database(path), fresh
+        database, mark = Database(path), None
     exactly_once = stage.guarantee is Guarantee.EXACTLY_ONCE
     keys = {spec.name: position_key(spec.name, topic_ids) for spec in stage.reads} if exactly_once else {}
-    return PersistentStore(database, stage.tables, mark, keys)
+    return PersistentStore(database, stage.tables, mark or fresh, keys)
 
 
 def _unusable(mark: Mark, fresh: Mark, stage: Stage[Any], changelog: LogState) -> str | None:

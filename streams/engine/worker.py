@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +23,11 @@ from faust.types import TP
 from yarl import URL
 
 from connectors.kafka import clients
-from connectors.kafka.producer import AckedProducer
+from connectors.kafka.producer import AckedProducer, PlacingProducer
 from connectors.kafka.topic_admin import TopicIds, topic_ids
 from connectors.kafka.transaction import TransactionalProducer
+from schemas.topics import changelog
+from streams.changelog import Restored
 from streams.dead_letter_limit import DeadLetterLimit
 from streams.engine.changelog import restore
 from streams.engine.exits import CoPartitionError, detail_of, exit_of
@@ -39,6 +42,8 @@ from streams.tables import Tables, milliseconds
 log = structlog.get_logger(__name__)
 
 GRACE_SECONDS: Final = 3.0
+STOP_SECONDS: Final = 8.0
+"""What a worker that was told to stop takes at most."""
 
 COLLECTION_THRESHOLDS: Final = (50_000, 10, 10)
 """Of Python's cycle collector; its defaults took a sixth of the engine's time."""
@@ -47,7 +52,8 @@ COLLECTION_THRESHOLDS: Final = (50_000, 10, 10)
 @dataclass(frozen=True)
 class WorkerConfig:
     """How a worker runs. ``group`` names its consumer group and, with a partition, the transactional ids; ``data`` is a
-    folder of its own for Faust."""
+    folder of its own for Faust. ``state`` is the folder of the stage's tables, which its workers on this machine may
+    share; None keeps them in memory."""
 
     bootstrap: str
     group: str
@@ -55,8 +61,10 @@ class WorkerConfig:
     partitions: int
     session_timeout_seconds: float = 6.0
     log_level: str = "INFO"
+    transactions_in_flight: int = 2
     dead_letter_run: int = 200
     dead_letter_share: float = 0.5
+    state: Path | None = None
 
 
 class EngineApp(faust.App):
@@ -67,6 +75,10 @@ class EngineApp(faust.App):
 
     async def on_stop(self) -> None:
         """Stop Faust's services, then the engine's."""
+        # What is written is written: a client that does not come back from Kafka must not keep the process.
+        deadline = threading.Timer(STOP_SECONDS, _end_now)
+        deadline.daemon = True
+        deadline.start()
         # First what is in flight: once the consumer has left, its partitions are another's.
         await self.rest()
         await super().on_stop()
@@ -102,7 +114,6 @@ class Engine:
         self._make_performer = make_performer
         self._on_ready = on_ready
         self._lanes: Lanes | None = None
-        self._producer: AckedProducer | None = None
         self._topic_ids: TopicIds = {}
         self._generation = 0
         self._rested_in: int | None = None
@@ -205,23 +216,29 @@ class Engine:
             self._on_ready()
 
     def _ask_topic_ids(self) -> TopicIds:
-        return topic_ids(clients.admin(self.config.bootstrap), [spec.name for spec in self.stage.reads])
+        topics = [*self.stage.reads, *([changelog(self.stage.name)] if self.stage.has_changelog else [])]
+        return topic_ids(clients.admin(self.config.bootstrap), [spec.name for spec in topics])
 
     def _open(self, partition: int) -> tuple[Lane, Writer]:
         """Fence the last owner, then restore: what it still writes would not be restored, and must not be written."""
         stage, config = self.stage, self.config
-        writer: Writer
+        producer = None
         if stage.guarantee is Guarantee.EXACTLY_ONCE:
             producer = TransactionalProducer(config.bootstrap, f"{config.group}-{partition}")
             producer.fence()
-            writer = TransactionalWriter(producer, stage, partition, self._threads, self._topic_ids)
-        else:
-            assert self._producer is not None  # noqa: S101  # made with the lanes
-            writer = AckedWriter(self._producer, stage, partition, self._threads, self._check_alive)
-        if not stage.has_changelog:
-            return Lane(stage, Tables(), limit=self._limit), writer
-        restored = restore(config.bootstrap, stage, partition, self._topic_ids)
-        return Lane(stage, restored.tables, restored.positions, limit=self._limit), writer
+        restored = Restored(Tables())
+        if stage.has_changelog:
+            told = functools.partial(self.metrics.restoring, partition)
+            restored = restore(config.bootstrap, stage, partition, self._topic_ids, told, config.state)
+        lane = Lane(stage, restored.tables, restored.positions, limit=self._limit)
+        return lane, self._writer(partition, producer, restored.following)
+
+    def _writer(self, partition: int, producer: TransactionalProducer | None, following: int | None) -> Writer:
+        stage, bootstrap, places = self.stage, self.config.bootstrap, following is not None
+        if producer is not None:
+            return TransactionalWriter(producer, stage, partition, self._threads, self._topic_ids, placing=places)
+        acked = (PlacingProducer if places else AckedProducer)(bootstrap, **{"linger.ms": 0})
+        return AckedWriter(acked, stage, partition, self._threads, self._check_alive, following)
 
     def next_of(self, tp: TP) -> int | None:
         """Where a lane is in a partition."""
@@ -273,8 +290,7 @@ class Engine:
             await close()
 
     def _make_lanes(self) -> Lanes:
-        if self.stage.guarantee is Guarantee.DETERMINISTIC:
-            self._producer = AckedProducer(self.config.bootstrap)
+        transactions = self.stage.guarantee is Guarantee.EXACTLY_ONCE
         lanes = Lanes(
             stage=self.stage,
             context=self._context,
@@ -282,6 +298,7 @@ class Engine:
             on_failure=self.fail,
             on_advance=self._advance,
             metrics=self.metrics,
+            steps_in_flight=self.config.transactions_in_flight if transactions else None,
         )
         self._ticking = asyncio.get_running_loop().create_task(self._tick(lanes))
         return lanes
@@ -320,7 +337,17 @@ class Engine:
             stdout=io.StringIO(),  # the worker would write terminal codes into the log
             blocking_timeout=None,
         )
-        worker.execute_from_commandline()
+        try:
+            worker.execute_from_commandline()
+        except SystemExit as end:
+            if isinstance(end.__context__, Exception):  # Faust has one exit code for whatever stops it
+                self.fail(end.__context__)
+            raise
+
+
+def _end_now() -> None:
+    log.warning("the end of Faust's services is not waited for", seconds=STOP_SECONDS)
+    os._exit(0)
 
 
 def _collect_less_often() -> None:

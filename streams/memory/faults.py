@@ -21,10 +21,8 @@ class Point(StrEnum):
     IN_TRANSACTION = "in the middle of a transaction"
     BEFORE_COMMIT = "commits next"
     COMMITTED = "committed, does not know yet"
-    IN_CHANGELOG = "in the middle of changelog records"
-    CHANGELOG_ACKED = "changelog acknowledged, outputs next"
-    IN_OUTPUTS = "in the middle of outputs"
-    OUTPUTS_ACKED = "outputs acknowledged, position next"
+    IN_WRITES = "in the middle of writes"
+    WRITES_ACKED = "writes acknowledged, position next"
     ADVANCED = "position committed"
     BEFORE_EFFECT = "effect asked for, not performed"
     AFTER_EFFECT = "effect performed, its result not given"
@@ -59,10 +57,11 @@ ALLOWED: Final[Mapping[Point, tuple[Fault, ...]]] = MappingProxyType(
 WEIGHTS: Final[Mapping[Point, float]] = MappingProxyType(
     dict.fromkeys(Point, 1.0)
     # One for each record, or for each start: rarer, or they would be nearly all.
-    | dict.fromkeys((Point.IN_TRANSACTION, Point.IN_CHANGELOG, Point.IN_OUTPUTS), 0.5)
+    | dict.fromkeys((Point.IN_TRANSACTION, Point.IN_WRITES), 0.6)
     | dict.fromkeys((Point.FENCED, Point.RESTORED, Point.DECIDED), 0.4)
-    | dict.fromkeys((Point.CHANGELOG_ACKED, Point.BEFORE_EFFECT, Point.AFTER_EFFECT), 4.0)
+    | dict.fromkeys((Point.BEFORE_EFFECT, Point.AFTER_EFFECT), 4.0)
 )
+
 
 @dataclass
 class Faults:

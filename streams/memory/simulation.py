@@ -147,6 +147,7 @@ class Simulation:
                 self._end(worker)
                 self._succeed(worker)
             case Fault.FREEZE:
+                worker.stood_still = True
                 self._frozen[worker] = [a for a in self._awake if a.worker is worker]
                 self._awake = [a for a in self._awake if a.worker is not worker]
                 self._succeed(worker)

@@ -4,8 +4,10 @@ order. Its life is an iterator that stops at every :class:`Point`, so that a sim
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any, cast
 
@@ -14,7 +16,7 @@ from streams.changelog import Entry, Restoration, Restored, entries_of, records_
 from streams.execution import Intent
 from streams.lane import Lane, Step
 from streams.memory.faults import Point
-from streams.memory.log import MemoryLog
+from streams.memory.log import FencedError, MemoryLog
 from streams.stage import Context, Guarantee, Output, Stage
 from streams.tables import milliseconds
 
@@ -35,6 +37,8 @@ class MemoryWorker:
     lane: Lane | None = None
     abort_next: bool = False
     """The transaction in hand fails once."""
+    stood_still: bool = False
+    """The worker was frozen for longer than its session."""
     _read: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -71,11 +75,13 @@ class MemoryWorker:
         yield Point.RESTORED
         self._advance(lane, self._read)  # the group may be behind the changelog
         while True:
+            self.check_awake()
             step = self._next_step(lane)
             if step is None:
                 yield None
                 continue
             yield Point.DECIDED
+            self.check_awake()
             yield from self.write_transaction(step) if self._exactly_once else self.write_acknowledged(step)
             lane.commit(step)
             self._advance(lane, step.positions)
@@ -117,27 +123,37 @@ class MemoryWorker:
         return records_of(step, self._topic_ids)
 
     def write_acknowledged(self, step: Step) -> Iterator[Point]:
-        """First the changelog, so that no decision is seen before it is stored, then the outputs."""
+        """Changes and outputs, in any order but that of a partition, all before the position advances."""
         at_ms = milliseconds(step.at)
-        for key, value in entries_of(step):
-            self.log.append(self._changelog, key, value, (), self.partition, at_ms)
-            yield Point.IN_CHANGELOG
-        if step.changes:
-            yield Point.CHANGELOG_ACKED
-        for output in self._as_they_arrive(step.outputs):
-            self.log.append(output.topic, output.key, _bytes(output), output.headers)
-            yield Point.IN_OUTPUTS
-        if step.outputs:
-            yield Point.OUTPUTS_ACKED
+        waiting: dict[object, deque[Callable[[], object]]] = {}
+        for entry in entries_of(step):
+            waiting.setdefault(None, deque()).append(partial(self._write_change, *entry, at_ms))
+        for output in step.outputs:
+            place = (output.topic, self.log.partition_of(output.topic, output.key))
+            write = partial(self.log.append, output.topic, output.key, _bytes(output), output.headers, place[1])
+            waiting.setdefault(place, deque()).append(write)
+        while waiting:
+            place = self.chance.choice(list(waiting))
+            waiting[place].popleft()()
+            if not waiting[place]:
+                del waiting[place]
+            yield Point.IN_WRITES
+        if step.outputs or step.changes:
+            yield Point.WRITES_ACKED
 
-    def _as_they_arrive(self, outputs: Sequence[Output]) -> Sequence[Output]:
-        # The order within a partition is certain, that of partitions is not.
-        if len(outputs) < 2:
-            return outputs
-        places = [(o.topic, self.log.partition_of(o.topic, o.key)) for o in outputs]
-        turns = {place: self.chance.random() for place in dict.fromkeys(places)}
-        order = sorted(range(len(outputs)), key=lambda n: turns[places[n]])
-        return [outputs[n] for n in order]
+    def _write_change(self, key: bytes, value: bytes | None, at_ms: int) -> None:
+        self.check_awake()
+        self.log.append(self._changelog, key, value, (), self.partition, at_ms)
+
+    def check_awake(self) -> None:
+        """Nothing fences a deterministic stage: a worker that stood still finds that out by its own clock before it
+        writes, and its producer drops a record that waited for so long. Its outputs may land late, being repeats.
+
+        Raises:
+            FencedError: it stood still, and may have a successor.
+        """
+        if self.stood_still and not self._exactly_once:
+            raise FencedError(self.name)
 
     def _next_step(self, lane: Lane) -> Step | None:
         size = self.chance.choice(SLICES)

@@ -11,6 +11,8 @@ import asyncio
 import faulthandler
 import json
 import os
+import signal
+import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -200,20 +202,30 @@ def main() -> None:
     parser.add_argument("--session-seconds", type=float, required=True)
     parser.add_argument("--effects", type=Path, required=True)
     options = parser.parse_args()
-    faulthandler.enable()  # a worker that hangs tells where, when it is aborted
     process = f"{options.data.name}.{os.getpid()}.{datetime.now(UTC).timestamp():.0f}"
     logs.configure(Settings(), process=process)
     stage = {Kind.COUNTING: Counting, Kind.EFFECTS: CountingEffects}[options.stage](
         options.group, options.source, options.output
     )
     configuration = Configuration(verticals=(), buyers=(), campaigns=())
-    Engine(
+    engine = Engine(
         stage,
         WorkerConfig(options.bootstrap, options.group, options.data, options.partitions, options.session_seconds),
         context=lambda: Context(datetime.now(UTC), configuration, b"", process),
         make_performer=lambda: LineWriter(options.effects),
         on_ready=lambda: (options.data / "ready").write_text(str(os.getpid())),
-    ).run()
+    )
+    signal.signal(signal.SIGQUIT, lambda *_: _tell_where(engine))
+    engine.run()
+
+
+def _tell_where(engine: Engine) -> None:
+    """Write where each task of Faust's two loops is, and each thread: for a worker that hangs."""
+    thread = getattr(engine.app.consumer, "_thread", None)
+    for loop in (engine.app.loop, getattr(thread, "thread_loop", None)):
+        for task in asyncio.all_tasks(loop) if loop is not None else ():
+            task.print_stack(file=sys.stderr)
+    faulthandler.dump_traceback()
 
 
 if __name__ == "__main__":

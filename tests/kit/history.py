@@ -131,7 +131,7 @@ class History:
         self.release = release(self.number)
         self.context = Context(self.clock.now, self.release, SECRET, "simulation")
         self.buyers = Buyers(chance)
-        self.faults = Faults(chance, chance.choice(RATES), chance.randint(1, 6))
+        self.faults = Faults(chance, chance.choice(RATES), chance.randint(1, 8))
         self.simulation = Simulation(
             stages, self.log, self.clock, self._context, self.buyers.perform, chance, self.faults, worker
         )
@@ -139,7 +139,7 @@ class History:
     def run(self) -> History:
         """Let it happen."""
         chance, replay = self.chance, self.chance.random()
-        self.simulation.add("producer", self._send(chance.randint(2, 5)))
+        self.simulation.add("producer", self._send(chance.randint(2, 6)))
         if replay < 0.2:
             self.simulation.add("replay", self._replay())
         if chance.random() < 0.3:

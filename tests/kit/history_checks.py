@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from kit.history import WINDOW, History, release
-
 from schemas import headers, topics
 from schemas.codec import decode
 from schemas.events import (
@@ -69,21 +68,22 @@ class Found:
         return {(event.lead_id, event.run) for event in self.of(model)}
 
 
-def check(history: History) -> None:
-    """All that must hold.
+def check(history: History) -> Counter[str]:
+    """All that must hold; returns how many leads came to each end.
 
     Raises:
         AssertionError: something does not.
     """
     found = Found(history)
     events_are_counted_once(found)
-    every_lead_has_one_end(found)
+    ends = every_lead_has_one_end(found)
     attempts_are_consistent(found)
     duplicates_are_of_their_window(found)
     nothing_is_sold_twice(found)
     caps_hold(found)
     everything_is_read(found)
     state_is_what_a_restore_finds(found)
+    return ends
 
 
 def events_are_counted_once(found: Found) -> None:
@@ -99,11 +99,11 @@ def events_are_counted_once(found: Found) -> None:
     assert not [letter for letter in found.dead if letter.reason == Reason.STAGE_FAILED], "a stage failed"
 
 
-def every_lead_has_one_end(found: Found) -> None:
+def every_lead_has_one_end(found: Found) -> Counter[str]:
     """raw = rejected + duplicate + unrouted + delivered + undelivered + dead, in every run; a replay of a lead that is
     sold, held or on offer ends at the decision that stands."""
-    ends = {model.__name__: found.leads(model) for model in (LeadRejected, LeadDuplicate, LeadUnrouted, LeadDelivered)}
-    ends[LeadUndelivered.__name__] = found.leads(LeadUndelivered)
+    models = (LeadRejected, LeadDuplicate, LeadUnrouted, LeadDelivered, LeadUndelivered)
+    ends = {model.__name__.removeprefix("Lead").lower(): found.leads(model) for model in models}
     ends["dead"] = {(letter.lead_id, letter.run) for letter in found.dead}
     offered = found.leads(Offer)
     ends["kept"] = {(lead, run) for lead, run in found.leads(LeadRouted) - offered if run}
@@ -114,6 +114,10 @@ def every_lead_has_one_end(found: Found) -> None:
     decided = Counter((e.lead_id, e.run) for model in (LeadRouted, LeadUnrouted) for e in found.of(model))
     assert decided.keys() == found.leads(LeadUnique), "a unique lead without a decision, or a decision without a lead"
     assert set(decided.values()) <= {1}, "decided twice"
+    tally = Counter({end: len(leads) for end, leads in ends.items()})
+    tally["sold by a replay"] = len([event for event in found.of(LeadDelivered) if event.run])
+    tally["held"] = len([event for event in found.of(LeadUndelivered) if event.reason == Reason.OUTCOME_UNKNOWN])
+    return tally
 
 
 def attempts_are_consistent(found: Found) -> None:

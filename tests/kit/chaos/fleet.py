@@ -21,6 +21,8 @@ from streams.engine.exits import Exit
 
 ACCEPTED: Final = {Exit.FENCED, Exit.KAFKA}
 """With these a worker may end itself under fire; any other is a bug."""
+SLOW_SECONDS: Final = 6.0
+"""A worker that takes longer to end writes down where it is."""
 _RESTART_SECONDS: Final = 0.5
 _DUMP_SECONDS: Final = 3.0
 
@@ -95,28 +97,23 @@ class Fleet:
         worker.signal(signal.SIGTERM)
         assert worker.process is not None
         asked = time.monotonic()
-        try:
-            code = await asyncio.wait_for(worker.process.wait(), STOP_SECONDS)
-        except TimeoutError:
+        if not await _ends(worker.process, SLOW_SECONDS):
+            worker.signal(signal.SIGQUIT)
+        if not await _ends(worker.process, STOP_SECONDS - SLOW_SECONDS):
             self.problems.append(f"{worker.name} hangs {STOP_SECONDS:g} s after SIGTERM: see {worker.log}")
-            await self.dump([worker])
             worker.signal(signal.SIGKILL)
-            await worker.process.wait()
-        else:
-            if code != 0:
-                took = time.monotonic() - asked
-                self.problems.append(f"{worker.name} ends {took:.1f} s after SIGTERM with {code}: see {worker.log}")
+        code = await worker.process.wait()
+        if code not in (0, -signal.SIGKILL):
+            took = time.monotonic() - asked
+            self.problems.append(f"{worker.name} ends {took:.1f} s after SIGTERM with {code}: see {worker.log}")
         self.workers.remove(worker)
 
     async def dump(self, workers: Sequence[Worker]) -> None:
-        """Let workers write where they are into their logs; it ends them."""
+        """Let workers write where they are into their logs."""
         for worker in workers:
-            worker.leaving = True
             worker.signal(signal.SIGCONT)
-            worker.signal(signal.SIGUSR1)  # Faust tells its tasks
+            worker.signal(signal.SIGQUIT)
         await asyncio.sleep(_DUMP_SECONDS)
-        for worker in workers:
-            worker.signal(signal.SIGABRT)  # faulthandler tells its threads
 
     async def stop(self) -> None:
         """End all of them, well and in time."""
@@ -165,6 +162,14 @@ class Fleet:
                     self.problems.append(f"{worker.name} ends by itself with {code}: see {worker.log}")
                 await asyncio.sleep(_RESTART_SECONDS)
             await self._start(worker)
+
+
+async def _ends(process: asyncio.subprocess.Process, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(process.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
 
 
 def events(log: Path) -> list[dict[str, Any]]:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic
 
-from connectors.kafka import clients
 from connectors.kafka.lag import lag_of
 from kit.chaos.faults import Faults
 from kit.chaos.fleet import Fleet
@@ -50,6 +49,7 @@ async def run(plan: Plan, bootstrap: str, home: Path, folder: Path, tell: Tell =
 class _Run:
     def __init__(self, plan: Plan, bootstrap: str, home: Path, folder: Path, tell: Tell) -> None:
         self.plan, self.bootstrap, self.folder, self.tell = plan, bootstrap, folder, tell
+        self.admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})  # the broker goes, and comes back
         self.group = f"chaos-{plan.kind}-{plan.seed}-{int(time.time())}"
         self.source, self.output = f"{self.group}-in", f"{self.group}-out"
         self.effects = folder / "effects"
@@ -62,7 +62,7 @@ class _Run:
         self.traffic: Traffic | None = None
 
     def _make_topics(self) -> None:
-        admin, log = clients.admin(self.bootstrap), changelog(self.group)
+        admin, log = self.admin, changelog(self.group)
         new = [NewTopic(name, self.plan.partitions, 1) for name in (self.source, self.output)]
         new.append(NewTopic(log.name, self.plan.partitions, 1, config=log.config))
         for future in admin.create_topics(new).values():
@@ -155,11 +155,9 @@ class _Run:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _until_no_lag(self) -> None:
-        admin = clients.admin(self.bootstrap)
-
         def lag() -> int | None:
             try:
-                return lag_of(admin, self.group, (self.source,))
+                return lag_of(self.admin, self.group, (self.source,))
             except KafkaException:  # asked again
                 return None
 

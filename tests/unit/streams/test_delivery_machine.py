@@ -300,20 +300,24 @@ class DeliveryMachine(RuleBasedStateMachine):
         partition.restart()
         assert partition.entries() == durable
 
-    @precondition(lambda self: self.asking())
+    @precondition(lambda self: self.busy())
     @rule(data=st.data())
     def a_crash_after_posts(self, data: st.DataObject) -> None:
         """Some posts went out; no answer was kept."""
-        partition = self.a_partition(data, self.asking())
+        partition = self.a_partition(data, self.busy())
+        if step := self.decide(partition, data.draw(st.integers(1, 8))):
+            self.write(partition, step)
         for intent in partition.in_flight[data.draw(st.integers(0, len(partition.in_flight))) :]:
             self.post(data, intent)
         partition.restart()
 
-    @precondition(lambda self: self.asking())
+    @precondition(lambda self: self.busy())
     @rule(data=st.data())
     def a_crash_before_the_answers_are_written(self, data: st.DataObject) -> None:
         """Every answer came and was decided about, and nobody was told."""
-        partition = self.a_partition(data, self.asking())
+        partition = self.a_partition(data, self.busy())
+        if step := self.decide(partition, data.draw(st.integers(1, 8))):
+            self.write(partition, step)
         for intent in partition.in_flight:
             partition.lane.give(intent, self.post(data, intent))
         self.decide(partition)

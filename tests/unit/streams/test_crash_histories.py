@@ -1,0 +1,227 @@
+"""Crash histories of the whole pipeline in memory: what must hold does, and what is broken on purpose is found."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kit.histories import again, tell_all
+from kit.history import History
+from kit.history_checks import check
+
+from connectors.outbound.contract import Answer
+from schemas.config import Campaign
+from schemas.events import Outcome
+from schemas.record import KafkaRecord
+from streams.changelog import Entry, Restored, entries_of
+from streams.delivery import ledger
+from streams.delivery import stage as delivery_stage
+from streams.delivery.stage import DeliveryStage, Post
+from streams.lane import Lane, Step
+from streams.memory.faults import Point
+from streams.memory.log import FencedError, MemoryLog
+from streams.memory.worker import MemoryWorker
+from streams.routing.stage import Routing
+from streams.stage import Guarantee, Stage
+from streams.tables import Tables
+from streams.topology import PIPELINE
+
+HISTORIES = int(os.environ.get("LEADLINE_TEST_HISTORIES", "1000"))
+ENOUGH = 600
+"""Histories within which whatever is broken must show."""
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.mark.timeout(600)
+def test_every_history_comes_to_the_ends_that_it_must() -> None:
+    tally = tell_all(HISTORIES, workers=2)
+    told = "\n".join(f"{failure}\nhave it again: {again(seed)}" for seed, failure in sorted(tally.failures.items())[:3])
+    assert not tally.failures, (
+        f"{len(tally.failures)} of {tally.histories} failed, {sorted(tally.failures)[:20]}\n{told}"
+    )
+    assert not tally.missing, f"never happened: {tally.missing}\n{tally}"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_seed_is_a_history(seed: int) -> None:
+    histories = [History(seed).run() for _ in range(2)]
+    assert histories[0].simulation.trace == histories[1].simulation.trace
+    assert histories[0].fingerprint() == histories[1].fingerprint() != History(seed + 1).run().fingerprint()
+
+
+def test_a_seed_is_the_same_history_in_another_process() -> None:
+    told = [
+        subprocess.run(
+            [sys.executable, "-m", "kit.histories", "--seed", "77", "--trace"],
+            cwd=REPOSITORY,
+            env=os.environ | {"PYTHONPATH": "tests", "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+    assert told[0] == told[1]
+    assert History(77).run().fingerprint() in told[0]
+
+
+# What is broken on purpose. Each is a rule that the engine or a stage keeps; without it, the checks must fail.
+
+
+class Unfenced(MemoryLog):
+    """A former owner may go on writing transactions."""
+
+    def check_epoch(self, transactional_id: str, epoch: int) -> None:
+        return
+
+
+class Uncommitted(MemoryLog):
+    """Readers see open transactions."""
+
+    def read(self, topic: str, partition: int, offset: int = 0, limit: int = sys.maxsize) -> Sequence[KafkaRecord]:
+        slots = self._partition(topic, partition).slots
+        return [record for record in slots[offset:] if record is not None][:limit]
+
+
+class WithoutPositions(MemoryWorker):
+    """The position is not part of the transaction."""
+
+    def transaction_records(self, step: Step) -> Iterator[Entry]:
+        return entries_of(step)
+
+
+class WithoutRestore(MemoryWorker):
+    """A successor knows nothing."""
+
+    def open_lane(self, restored: Restored) -> Lane:
+        return super().open_lane(Restored(Tables(), restored.positions))
+
+
+class WithoutDone(MemoryWorker):
+    """A successor knows how far all was done, but not what was done beyond."""
+
+    def open_lane(self, restored: Restored) -> Lane:
+        for topic, position in restored.positions.items():
+            restored.positions[topic] = type(position)(position.next)
+        return super().open_lane(restored)
+
+
+class PositionFirst(MemoryWorker):
+    """A deterministic stage's position advances before its outputs are acknowledged."""
+
+    def write_acknowledged(self, step: Step) -> Iterator[Point]:
+        for topic, position in step.positions.items():
+            self.log.advance(self.group, topic, self.partition, position.next, self._generation)
+        yield from super().write_acknowledged(step)
+
+
+class EffectFirst(MemoryWorker):
+    """Effects start before their intents are durable."""
+
+    def write_transaction(self, step: Step) -> Iterator[Point]:
+        if step.intents:
+            self.perform(self, step.intents)
+            step.intents = []
+        yield from super().write_transaction(step)
+
+
+class LateChangelog(MemoryWorker):
+    """A deterministic stage's worker does not mind that it stood still."""
+
+    def check_awake(self) -> None:
+        return
+
+
+class RoutingAtLeastOnce(Routing):
+    """Decisions are written before the position, not with it."""
+
+    guarantee = Guarantee.DETERMINISTIC
+
+
+class DeliveryAtLeastOnce(DeliveryStage):
+    """Outcomes are written before the position, not with it."""
+
+    guarantee = Guarantee.DETERMINISTIC
+
+
+class SilenceIsNo(DeliveryStage):
+    """A buyer that does not answer has not taken the lead."""
+
+    def unknown(self, effect: Post) -> Answer:
+        return Answer(Outcome.ERROR)
+
+
+def found_in(histories: Iterator[History]) -> str | None:
+    """What the checks say of the first history that they do not let pass."""
+    for history in histories:
+        try:
+            history.run()
+            check(history)
+        except FencedError:
+            raise
+        except (AssertionError, KeyError, RuntimeError) as error:
+            return f"seed {history.seed}: {error}"
+    return None
+
+
+def broken(**instead: Any) -> Iterator[History]:
+    return (History(seed, **instead) for seed in range(ENOUGH))
+
+
+def with_stage(stage: Stage[Any]) -> list[Stage[Any]]:
+    return [stage if stage.name == other.name else other for other in PIPELINE]
+
+
+@pytest.mark.parametrize("log", [Unfenced, Uncommitted])
+def test_a_log_that_is_broken_is_found(log: type[MemoryLog]) -> None:
+    assert found_in(broken(log=log))
+
+
+@pytest.mark.parametrize(
+    "worker",
+    [WithoutPositions, WithoutRestore, WithoutDone, PositionFirst, EffectFirst],
+)
+def test_a_worker_that_is_broken_is_found(worker: type[MemoryWorker]) -> None:
+    assert found_in(broken(worker=worker))
+
+
+@pytest.mark.parametrize("stage", [RoutingAtLeastOnce, DeliveryAtLeastOnce, SilenceIsNo])
+def test_a_stage_that_is_broken_is_found(stage: type[Stage[Any]]) -> None:
+    assert found_in(broken(stages=with_stage(stage())))
+
+
+def test_an_error_that_counts_after_a_lost_answer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery_stage, "_status", lambda post, answer: ledger.Status(answer.outcome.value))
+    assert found_in(broken())
+
+
+def test_a_cap_that_forgets_reservations_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "COUNTED", frozenset({ledger.Status.ACCEPTED}))
+    assert found_in(broken())
+
+
+def test_a_second_post_where_repeats_are_not_known_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decide(self: DeliveryStage, offer: Any, candidate: Any, tables: Any, context: Any) -> Any:
+        campaigns = context.configuration.campaign_by_id
+        campaign: Campaign | None = campaigns.get(candidate.campaign)
+        if campaign is None or campaign.delivery.idempotent:
+            return original(self, offer, candidate, tables, context)
+        delivery = campaign.delivery.model_copy(update={"idempotent": True})
+        claimed = campaigns | {campaign.id: campaign.model_copy(update={"delivery": delivery})}
+        monkeypatch.setitem(context.configuration.__dict__, "campaign_by_id", claimed)
+        decided = original(self, offer, candidate, tables, context)
+        monkeypatch.setitem(context.configuration.__dict__, "campaign_by_id", campaigns)
+        if isinstance(decided, Post):
+            return type(decided)(
+                **{name: getattr(decided, name) for name in decided.__slots__} | {"campaign": campaign}
+            )
+        return decided
+
+    original = DeliveryStage._decide
+    monkeypatch.setattr(DeliveryStage, "_decide", decide)
+    assert found_in(broken())
