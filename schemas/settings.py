@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -44,6 +45,10 @@ class Settings(BaseSettings):
     )
     transactions_in_flight: int = Field(
         default=2, ge=1, description="Transactions of one worker at once; more where the brokers are far away."
+    )
+    state: Literal["memory", "rocksdb"] = Field(
+        default="memory",
+        description="Where a stage's tables are: rocksdb is for more than memory holds, and restarts from the tail.",
     )
     dead_letter_run: int = Field(
         default=200, ge=1, description="Dead letters in a row that stop a worker: then it is the stage that is broken."

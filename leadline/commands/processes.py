@@ -52,6 +52,7 @@ def worker(stage: StageName, /) -> None:
             log_level=settings.log_level,
             dead_letter_run=settings.dead_letter_run,
             dead_letter_share=settings.dead_letter_share,
+            state=settings.home / "state" / stage if settings.state == "rocksdb" else None,
         ),
         context=lambda: Context(datetime.now(UTC), configuration, secret, version),
         make_performer=Poster if stage == "delivery" else None,

@@ -59,8 +59,8 @@ class Lanes:
     on_advance: Callable[[str, int, int], None]
     metrics: WorkerMetrics
     steps_in_flight: int | None = None
-    """Lanes that decide and write at once. More transactions than the broker takes quickly make each of them slower, and
-    a lane that waits for its turn meanwhile gets a larger step."""
+    """Lanes that decide and write at once. More transactions than the broker takes quickly make each of them slower,
+    and a lane that waits for its turn meanwhile gets a larger step."""
     effects_in_flight: int = 64
     _lanes: dict[int, Running] = field(default_factory=dict)
 

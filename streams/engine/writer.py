@@ -43,8 +43,8 @@ class Writer(Protocol):
 
 
 class AckedWriter:
-    """Changes and outputs together, all acknowledged before the position advances. After a crash in between, whatever is
-    missing of either is made again: the stage is deterministic.
+    """Changes and outputs together, all acknowledged before the position advances. After a crash in between, whatever
+    is missing of either is made again: the stage is deterministic.
 
     One producer a lane: a flush waits for all that its producer has in hand, and lanes do not wait for each other.
 

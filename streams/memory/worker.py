@@ -125,9 +125,11 @@ class MemoryWorker:
     def write_acknowledged(self, step: Step) -> Iterator[Point]:
         """Changes and outputs, in any order but that of a partition, all before the position advances."""
         at_ms = milliseconds(step.at)
-        waiting: dict[object, deque[Callable[[], object]]] = {}
+        waiting: dict[tuple[str, int], deque[Callable[[], object]]] = {}
         for entry in entries_of(step):
-            waiting.setdefault(None, deque()).append(partial(self._write_change, *entry, at_ms))
+            waiting.setdefault((self._changelog, self.partition), deque()).append(
+                partial(self._write_change, *entry, at_ms)
+            )
         for output in step.outputs:
             place = (output.topic, self.log.partition_of(output.topic, output.key))
             write = partial(self.log.append, output.topic, output.key, _bytes(output), output.headers, place[1])

@@ -1,7 +1,7 @@
 """A worker for tests of the engine: its stage does what each record says, and copies it otherwise.
 
-Values: ``fail`` makes the stage raise, ``unreadable`` does not decode, ``large`` makes an output that no topic takes; with
-``--effects`` every record has an effect, and ``stuck`` one that does not end.
+Values: ``fail`` makes the stage raise, ``unreadable`` does not decode, ``large`` makes an output that no topic takes;
+with ``--effects`` every record has an effect, and ``stuck`` one that does not end.
 """
 
 from __future__ import annotations
@@ -84,9 +84,7 @@ class ObeyingWithEffects(EffectStage[RawArrival, RawArrival, str], Obeying):  # 
     def settle(self, results: Sequence[tuple[RawArrival, str]], tables: Tables, context: Context) -> Plan[RawArrival]:
         """Say what came of it."""
         topic = self.writes[0].name
-        return Plan(
-            [Output(topic, arrival.fields["key"].encode(), f"{result}".encode()) for arrival, result in results]
-        )
+        return Plan([Output(topic, arrival.fields["key"].encode(), result.encode()) for arrival, result in results])
 
     def unknown(self, effect: RawArrival) -> str:
         """Said so."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from connectors.outbound.contract import Answer
@@ -114,6 +114,10 @@ class Buyers:
 class History:
     """What a seed stands for. ``stages`` and ``worker`` are replaced to see whether the checks find what is broken."""
 
+    kinds: ClassVar[tuple[tuple[bytes, ...], ...]] = KINDS
+    backlog: ClassVar[float] = 0.25
+    """The share of histories whose leads have waited for days."""
+
     def __init__(
         self,
         seed: int,
@@ -164,11 +168,12 @@ class History:
         return self.context
 
     def _send(self, count: int) -> Iterator[None]:
-        chance, sent = self.chance, []
-        backlog = chance.random() < 0.25
+        chance = self.chance
+        sent: list[bytes] = []
+        backlog = chance.random() < self.backlog
         for _ in range(count):
             repeat = bool(sent) and chance.random() < 0.3
-            value = chance.choice(sent) if repeat else chance.choice(chance.choice(KINDS))
+            value = chance.choice(sent) if repeat else chance.choice(chance.choice(self.kinds))
             sent.append(value)
             days = chance.choice((0, 0, 1.5, 3)) if backlog else 0
             at_ms = round((self.clock.now - timedelta(days=days)).timestamp() * 1000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -88,14 +89,14 @@ def check(history: History) -> Counter[str]:
 
 def events_are_counted_once(found: Found) -> None:
     """An exactly-once stage writes a record once; what a deterministic one repeats is the same again."""
-    for model in EXACTLY_ONCE:
-        written = Counter(event.event_id for event in found.of(model))
-        assert set(written.values()) <= {1}, f"{model.__name__} written more than once: {written.most_common(1)}"
-    for model in DETERMINISTIC:
+    for once in EXACTLY_ONCE:
+        written = Counter(event.event_id for event in found.of(once))
+        assert set(written.values()) <= {1}, f"{once.__name__} written more than once: {written.most_common(1)}"
+    for repeated in DETERMINISTIC:
         first: dict[UUID, dict[str, Any]] = {}
-        for event in found.of(model):
+        for event in found.of(repeated):
             content = event.model_dump(exclude=UNSTEADY)
-            assert first.setdefault(event.event_id, content) == content, f"{model.__name__} repeated otherwise"
+            assert first.setdefault(event.event_id, content) == content, f"{repeated.__name__} repeated otherwise"
     assert not [letter for letter in found.dead if letter.reason == Reason.STAGE_FAILED], "a stage failed"
 
 
@@ -155,7 +156,7 @@ def duplicates_are_of_their_window(found: Found) -> None:
         persons[event.person].append(event)
     for events in persons.values():
         events.sort(key=lambda event: event.received_at)
-        for earlier, later in zip(events, events[1:], strict=False):
+        for earlier, later in pairwise(events):
             assert later.received_at - earlier.received_at >= WINDOW, "two unique leads of a person within a window"
     for duplicate in found.of(LeadDuplicate):
         assert duplicate.duplicate_of in unique, "a duplicate of a lead that is none itself"

@@ -10,24 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.builders import context
 from kit.histories import again, tell_all
-from kit.history import History
+from kit.history import GEORGIA, History
 from kit.history_checks import check
 
 from connectors.outbound.contract import Answer
-from schemas.config import Campaign
-from schemas.events import Outcome
+from schemas import topics
+from schemas.events import Candidate, Offer, Outcome
 from schemas.record import KafkaRecord
 from streams.changelog import Entry, Restored, entries_of
 from streams.delivery import ledger
 from streams.delivery import stage as delivery_stage
+from streams.delivery.ledger import Status
 from streams.delivery.stage import DeliveryStage, Post
 from streams.lane import Lane, Step
 from streams.memory.faults import Point
 from streams.memory.log import FencedError, MemoryLog
 from streams.memory.worker import MemoryWorker
+from streams.position import Position
 from streams.routing.stage import Routing
-from streams.stage import Guarantee, Stage
+from streams.stage import Context, Guarantee, Stage
 from streams.tables import Tables
 from streams.topology import PIPELINE
 
@@ -156,6 +159,24 @@ class SilenceIsNo(DeliveryStage):
         return Answer(Outcome.ERROR)
 
 
+class ReservationsFail(DeliveryStage):
+    """What a crash left under way is taken for failed."""
+
+    def _decide(self, offer: Offer, candidate: Candidate, tables: Tables, context: Context) -> ledger.Entry | Post:
+        key = ledger.entry_key(offer.lead_id, candidate.campaign)
+        entry = tables[ledger.LEDGER].get(key)
+        if entry is not None and entry.status is Status.RESERVED:
+            ledger.write(tables, key, entry.model_copy(update={"status": Status.ERROR}))
+        return super()._decide(offer, candidate, tables, context)
+
+
+class Returning(History):
+    """One person's leads over days, all of a backlog."""
+
+    kinds = (GEORGIA[:1],)
+    backlog = 1.0
+
+
 def found_in(histories: Iterator[History]) -> str | None:
     """What the checks say of the first history that they do not let pass."""
     for history in histories:
@@ -190,38 +211,34 @@ def test_a_worker_that_is_broken_is_found(worker: type[MemoryWorker]) -> None:
     assert found_in(broken(worker=worker))
 
 
-@pytest.mark.parametrize("stage", [RoutingAtLeastOnce, DeliveryAtLeastOnce, SilenceIsNo])
+def test_a_changelog_that_is_written_late_is_found() -> None:
+    """Why a deterministic stage's worker must not write after it stood still: the entry of a person who came back would
+    be as it was before that."""
+    assert found_in(Returning(seed, worker=LateChangelog) for seed in range(ENOUGH))
+    assert not found_in(Returning(seed) for seed in range(ENOUGH // 4))
+
+
+@pytest.mark.parametrize("stage", [RoutingAtLeastOnce, DeliveryAtLeastOnce, SilenceIsNo, ReservationsFail])
 def test_a_stage_that_is_broken_is_found(stage: type[Stage[Any]]) -> None:
     assert found_in(broken(stages=with_stage(stage())))
 
 
 def test_an_error_that_counts_after_a_lost_answer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery_stage, "_status", lambda post, answer: ledger.Status(answer.outcome.value))
+    monkeypatch.setattr(delivery_stage, "_status", lambda post, answer: Status(answer.outcome.value))
     assert found_in(broken())
 
 
 def test_a_cap_that_forgets_reservations_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "COUNTED", frozenset({ledger.Status.ACCEPTED}))
+    monkeypatch.setattr(ledger, "COUNTED", frozenset({Status.ACCEPTED}))
     assert found_in(broken())
 
 
-def test_a_second_post_where_repeats_are_not_known_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def decide(self: DeliveryStage, offer: Any, candidate: Any, tables: Any, context: Any) -> Any:
-        campaigns = context.configuration.campaign_by_id
-        campaign: Campaign | None = campaigns.get(candidate.campaign)
-        if campaign is None or campaign.delivery.idempotent:
-            return original(self, offer, candidate, tables, context)
-        delivery = campaign.delivery.model_copy(update={"idempotent": True})
-        claimed = campaigns | {campaign.id: campaign.model_copy(update={"delivery": delivery})}
-        monkeypatch.setitem(context.configuration.__dict__, "campaign_by_id", claimed)
-        decided = original(self, offer, candidate, tables, context)
-        monkeypatch.setitem(context.configuration.__dict__, "campaign_by_id", campaigns)
-        if isinstance(decided, Post):
-            return type(decided)(
-                **{name: getattr(decided, name) for name in decided.__slots__} | {"campaign": campaign}
-            )
-        return decided
-
-    original = DeliveryStage._decide
-    monkeypatch.setattr(DeliveryStage, "_decide", decide)
-    assert found_in(broken())
+def test_records_that_were_all_done_before_a_restart_are_passed_over() -> None:
+    lane = Lane(DeliveryStage(), Tables(), {topics.OFFERS.name: Position(1, ((2, 4), (5, 6)))})
+    for offset in (2, 3):  # 1 is a marker
+        lane.put([KafkaRecord(topics.OFFERS.name, 0, offset, 0, None, b"")])
+    step = lane.step(context())
+    assert step is not None
+    assert (step.records, step.positions) == (0, {topics.OFFERS.name: Position(4, ((5, 6),))})
+    lane.commit(step)
+    assert (lane.next(topics.OFFERS.name), lane.step(context())) == (4, None)
