@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 READY := .venv/.leadline-ready
 
-.PHONY: help setup up down demo test lint types layers unit integration e2e bench lock clean
+.PHONY: help setup up down demo test lint types layers unit integration e2e chaos chaos-short histories bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}'
@@ -33,7 +33,7 @@ down: setup ## Stop the stack
 demo: setup ## A thousand leads through the whole pipeline, watched live
 	@$(RUN) leadline demo
 
-test: lint types layers unit integration e2e ## Everything that must hold
+test: lint types layers unit integration chaos-short e2e ## Everything that must hold
 
 lint: setup ## ruff, and the lock file
 	@$(UV) lock --check --quiet
@@ -54,6 +54,15 @@ integration: setup ## On a real Kafka and the real ClickHouse engine
 
 e2e: setup ## The whole stack, as a user runs it
 	@$(RUN) pytest tests/e2e
+
+chaos-short: setup ## A few minutes of `make chaos`
+	@$(RUN) pytest tests/chaos
+
+chaos: setup ## Workers killed, frozen, added and removed, Kafka restarted, 220 times: exactly once; SEED=… repeats a run
+	@PYTHONPATH=tests $(RUN) python -m kit.chaos $(if $(SEED),--seed $(SEED))
+
+histories: setup ## 10,000 seeded crash histories of the whole pipeline in memory; ARGS="--seed N --trace" replays one
+	@PYTHONPATH=tests $(RUN) python -m kit.histories $(or $(ARGS),--count 10000)
 
 bench: setup ## Benchmarks side by side with their peers; NAME=… runs one
 	@$(RUN) python -m bench $(NAME)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import cast
+from typing import Final, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -12,6 +12,9 @@ from connectors.kafka import clients
 from schemas.record import KafkaRecord
 
 TIMEOUT_SECONDS = 30.0
+BATCH_RECORDS: Final = 10_000
+BATCH_SECONDS: Final = 0.05
+"""What a batch may wait for more: the last one of a range, or a short range, does so for nothing."""
 
 
 def partitions_of(consumer: Consumer, topic: str) -> list[int]:
@@ -82,7 +85,7 @@ def read_range(
         consumer.assign([TopicPartition(topic, partition, position)])
         while position < stop:
             batch = []
-            for message in consumer.consume(10_000, timeout=0.5):
+            for message in consumer.consume(BATCH_RECORDS, timeout=BATCH_SECONDS):
                 error = message.error()
                 if error is None:
                     offset = message.offset() or 0

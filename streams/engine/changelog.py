@@ -64,7 +64,7 @@ def restore(
         stage=stage.name,
         partition=partition,
         records=found.records,
-        of=first or 0,
+        from_offset=first or 0,
         seconds=found.seconds,
         positions={topic: position.next for topic, position in found.positions.items()},
         unknown=found.unknown,

@@ -10,6 +10,7 @@ Acknowledging a slice makes room for the next; what is committed is what the lan
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -49,6 +50,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         # Faust reads committed records only where it handles transactions itself, and those are broken.
         consumer._isolation_level = "read_committed"  # noqa: SLF001
         return consumer
+
+    async def on_thread_stop(self) -> None:
+        """Stop aiokafka's consumer, and with it the thread."""
+        # A fetch that is cancelled while its connection closes ends aiokafka's stop, which has left the group by then;
+        # passed on, it would end the thread without telling Faust, who waits a minute for it.
+        with contextlib.suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
 
     async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
         records = await super()._fetch_records(consumer, *args, **kwargs)

@@ -117,6 +117,9 @@ class Engine:
         self._topic_ids: TopicIds = {}
         self._generation = 0
         self._rested_in: int | None = None
+        self._stopping = False
+        # A signal comes when it likes, in the middle of an assignment too.
+        self._changing = asyncio.Lock()
         self._alive_at = time.monotonic()
         # A thread for each lane that waits for Kafka, so that lanes do not wait for each other.
         self._threads = ThreadPoolExecutor(max(4, config.partitions), thread_name_prefix="lane")
@@ -147,7 +150,7 @@ class Engine:
             # Faust's web server shows table data to whoever asks.
             web_enabled=False,
         )
-        app.rest = self.rest
+        app.rest = self._stop
         app.close = self._close
         engine = self
 
@@ -187,6 +190,11 @@ class Engine:
     async def open_lanes(self, assigned: set[TP], generation: int) -> None:
         """Open the lanes of the assigned partitions. Those that were this worker's a generation ago go on as they are:
         nobody else can have had them since."""
+        async with self._changing:
+            if not self._stopping:
+                await self._open_lanes(assigned, generation)
+
+    async def _open_lanes(self, assigned: set[TP], generation: int) -> None:
         lanes = self._lanes or self._make_lanes()
         self._lanes = lanes
         topics = {spec.name for spec in self.stage.reads}
@@ -250,9 +258,14 @@ class Engine:
 
     async def rest(self) -> None:
         """Bring what is in flight to rest, so that its partitions can go to another worker."""
-        if self._lanes is not None:
-            self._rested_in = self._generation
-            await self._lanes.rest(GRACE_SECONDS)
+        async with self._changing:
+            if self._lanes is not None:
+                self._rested_in = self._generation
+                await self._lanes.rest(GRACE_SECONDS)
+
+    async def _stop(self) -> None:
+        self._stopping = True
+        await self.rest()
 
     async def _tick(self, lanes: Lanes) -> None:
         self._alive_at = time.monotonic()

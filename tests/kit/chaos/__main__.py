@@ -40,7 +40,7 @@ def main() -> int:
         for kind in kinds:
             plan = Plan(kind, options.seed, options.faults // len(kinds), records_per_second=options.rate)
             reports.append(_watched(plan, endpoints.kafka_bootstrap, home, console))
-            console.print("\n".join(reports[-1].lines()), highlight=False, markup=False)
+            console.print("\n".join(reports[-1].lines()), highlight=False, markup=False, soft_wrap=True)
     if any(report.problems for report in reports):
         console.print(f"again: make chaos SEED={options.seed}", highlight=False)
         return 1

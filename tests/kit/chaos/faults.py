@@ -18,6 +18,7 @@ from kit.chaos.fleet import Fleet, Worker
 from kit.chaos.plan import SESSION_SECONDS, Fault, Plan
 from leadline.stack.state import read_state
 from leadline.stack.supervisor import State
+from streams.engine.exits import Exit
 
 BROKER_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.1
@@ -73,7 +74,8 @@ class Faults:
         with (self.fleet.folder / "faults.log").open("a") as log:  # beside the workers' own, for reading them together
             log.write(f"{line}\n")
         self.tell(line)
-        if self.done.total() >= self.plan.faults and set(self.done) == set(Fault):
+        fenced = self.fleet.exits[Exit.FENCED.name]
+        if self.done.total() >= self.plan.faults and set(self.done) == set(Fault) and fenced:
             self._enough.set()
 
     def _victim(self, chance: random.Random, workers: list[Worker]) -> Worker | None:

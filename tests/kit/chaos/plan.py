@@ -31,7 +31,8 @@ class Fault(StrEnum):
 @dataclass(frozen=True)
 class Plan:
     """A run of chaos. ``every`` has the mean seconds between faults of one track: kills, freezes, scaling, brokers;
-    tracks run side by side. The run goes on until there were ``faults`` and every kind was among them."""
+    tracks run side by side. The run goes on until there were ``faults``, with every kind among them, and a zombie was
+    fenced."""
 
     kind: Kind
     seed: int

@@ -105,6 +105,7 @@ class _Run:
         await self._until(lambda: self.watch.records >= report.records, "every record has its output", DRAIN_SECONDS)
         await self._until_no_lag()
         report.drain_seconds = time.monotonic() - quiet
+        await self._until(self._all_ready, "every worker is back", READY_SECONDS)
         await self.fleet.stop()
         await self._start_again()
         report.seconds = time.monotonic() - started
