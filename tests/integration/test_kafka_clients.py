@@ -23,7 +23,7 @@ from connectors.kafka.log_reader import as_record, offsets_at, partitions_of, re
 from connectors.kafka.producer import AckedProducer, DeliveryFailedError
 from connectors.kafka.publisher import LeadPublisher
 from schemas.record import KafkaRecord
-from schemas.topics import EVENT_BYTES
+from schemas.topics import DEAD_LETTER_BYTES
 from streams.memory.log import MemoryLog
 
 NewTopic = Callable[..., str]
@@ -97,7 +97,7 @@ def test_a_full_queue_waits_and_loses_nothing(kafka_bootstrap: str, new_topic: N
 
 def test_a_record_too_large_for_the_client_is_refused_at_once(kafka_bootstrap: str, new_topic: NewTopic) -> None:
     with pytest.raises(DeliveryFailedError, match="too large"):
-        AckedProducer(kafka_bootstrap).produce(new_topic(), None, b"x" * (EVENT_BYTES + 1))
+        AckedProducer(kafka_bootstrap).produce(new_topic(), None, b"x" * (DEAD_LETTER_BYTES + 1))
 
 
 def test_a_record_too_large_for_the_topic_fails_the_flush_for_good(kafka_bootstrap: str, new_topic: NewTopic) -> None:
