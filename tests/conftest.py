@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
+import structlog
 from hypothesis import settings
 from kit.backends import CHOICE, Backends, BackendsError, Provider, provider_named
 from kit.backends import backends as running_backends
@@ -29,6 +30,14 @@ def pytest_configure() -> None:
         raise pytest.UsageError(str(error)) from error
     for name in [name for name in os.environ if name.startswith("LEADLINE_") and name not in _KEPT]:
         del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    """A command that a test calls sends the logs to that test's standard error, which is closed after it."""
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture(scope="session")

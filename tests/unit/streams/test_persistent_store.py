@@ -362,6 +362,48 @@ def test_files_that_cannot_be_read_are_restored(tmp_path: Path, spoil: str) -> N
     store.close()
 
 
+def test_what_is_told_and_written_all_the_same_is_told_again(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.finish_restore(0)
+    store.apply([Change(SHORT, "a", 1), Change(SHORT, "b", 1)], NOW_MS)
+    later = NOW_MS + EXPIRY_MS
+    assert store.due(SHORT, later, 1) == ["a"]
+    assert store.due(SHORT, later, 9) == ["b"]
+    assert store.due(SHORT, later, 9) == []
+    store.apply([Change(SHORT, "a", 2)], later)
+    assert store.due(SHORT, later + EXPIRY_MS - 1, 9) == []
+    assert store.due(SHORT, later + EXPIRY_MS, 9) == ["a"]
+    store.close()
+    # What nobody removed is told once more by the next owner of the folder, "b" first.
+    again = opened(tmp_path)
+    assert again.due(SHORT, later + EXPIRY_MS, 9) == ["b", "a"]
+    again.close()
+
+
+def test_the_longest_due_are_told_first_however_often_they_were_written(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    for at, keys in ((0, "abcd"), (3, "a"), (5, "c"), (9, "b"), (20, "d")):
+        store.apply([Change(SHORT, key, at) for key in keys], NOW_MS + at)
+    told = []
+    while found := store.due(SHORT, NOW_MS + 10 + EXPIRY_MS, 1):
+        told += found
+    assert told == ["a", "c", "b"]
+    assert store.due(SHORT, NOW_MS + 20 + EXPIRY_MS, 9) == ["d"]
+    store.close()
+
+
+def test_a_clock_that_goes_back_loses_no_entry(tmp_path: Path) -> None:
+    """A new owner of a partition may be behind the clock that its changelog was written by."""
+    store = opened(tmp_path)
+    store.apply([Change(SHORT, "ahead", 1)], NOW_MS + 1_000)
+    assert store.due(SHORT, NOW_MS, 9) == []
+    store.apply([Change(SHORT, "behind", 1)], NOW_MS)
+    assert store.oldest_ms(SHORT) == NOW_MS
+    assert store.due(SHORT, NOW_MS + EXPIRY_MS, 9) == ["behind"]
+    assert store.due(SHORT, NOW_MS + 1_000 + EXPIRY_MS, 9) == ["ahead"]
+    store.close()
+
+
 def test_what_is_not_due_costs_no_look_at_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = opened(tmp_path)
     store.apply([Change(SHORT, str(n), n) for n in range(5_000)], NOW_MS)
