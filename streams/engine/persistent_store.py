@@ -40,7 +40,7 @@ FORMAT: Final = 1
 @dataclass(frozen=True, slots=True)
 class Mark:
     """How far a database has come. ``following`` is the changelog offset before which it has every record, and
-    ``complete_ms`` the wall time at which that was so; ``sizes`` are by table."""
+    ``complete_ms`` the wall time at which that was all there is, 0 for never; ``sizes`` are by table."""
 
     changelog_id: str
     layout: dict[str, int | None]
@@ -299,8 +299,9 @@ class PersistentStore:
             table.write(batch, key, table.load(raw), data, at_ms)
         for address, position in positions.items():
             batch.put(b"p" + address, position)
+        # What is only begun is as old as it was: removals further on in the changelog may go before it is gone on with.
         # Restored from nothing, it is worth its log only as a whole.
-        self._write(batch, following, logged=not self._anew)
+        self._write(batch, following, complete_ms=self._mark.complete_ms, logged=not self._anew)
 
     def finish_restore(self, following: int) -> None:
         """All of the changelog before an offset is taken over: make it last."""
@@ -317,10 +318,13 @@ class PersistentStore:
         """See :class:`streams.store.Store`: flush, and let go of the files."""
         self._database.close()
 
-    def _write(self, batch: Batch, following: int | None, *, logged: bool = True) -> None:
+    def _write(
+        self, batch: Batch, following: int | None, *, complete_ms: int | None = None, logged: bool = True
+    ) -> None:
         mark = replace(self._mark, sizes={table.spec.name: table.size for table in self._tables.values()})
         if following is not None:
-            mark = replace(mark, following=following, complete_ms=round(self._clock() * 1000))
+            moment = round(self._clock() * 1000) if complete_ms is None else complete_ms
+            mark = replace(mark, following=following, complete_ms=moment)
         if mark != self._mark:
             batch.put(MARK, mark.dump())
             self._mark = mark

@@ -68,7 +68,7 @@ def _unusable(mark: Mark, fresh: Mark, stage: Stage[Any], changelog: LogState) -
         return "the changelog is another topic"
     if mark.layout != fresh.layout:
         return "the tables or their expiries have changed"
-    if mark.following is None:
+    if mark.following is None or mark.complete_ms == 0:
         return "it was never complete"
     if mark.following > changelog.high:
         return f"it is at offset {mark.following}, beyond the changelog's end at {changelog.high}"

@@ -122,8 +122,8 @@ async def test_a_retry_after_of_any_kind_neither_breaks_nor_floods(session: aioh
     async with misbehaving_buyer(answers(503, Retry_After=header.encode().decode("latin-1"))) as buyer:
         answer = await direct_post.post(session, delivery(buyer.url), KEY, BODY)
     assert answer.outcome is Outcome.ERROR
-    # Pauses of 10 to 20 ms that double fill 400 ms with at most 7 requests. On a machine that stalls, a post may time out
-    # before the buyer has read it.
+    # Pauses of 10 to 20 ms that double fill 400 ms with at most 7 requests. Where the machine stalls, a post may time
+    # out before the buyer has read it.
     assert 1 <= len(buyer.requests) <= answer.posts <= 7
 
 

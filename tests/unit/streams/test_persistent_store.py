@@ -314,6 +314,31 @@ def test_a_store_is_too_old_when_removals_may_be_missing(
     store.close()
 
 
+def test_a_restore_that_is_cut_off_is_begun_anew(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    Restoration(STAGE, TOPIC_IDS, store).take_all([(FOREVER.dump_key(1), b"10", NOW_MS)], 1)
+    store.close()  # the first record is there, and a removal of it may follow in the changelog, for now
+    again = opened(tmp_path)
+    assert (again.following, again.size(FOREVER)) == (None, 0)
+    again.close()
+
+
+def test_a_tail_that_is_cut_off_makes_a_store_no_younger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with filled(tmp_path):
+        pass
+    hours_later(monkeypatch, 8)
+    store = opened(tmp_path)
+    Restoration(STAGE, TOPIC_IDS, store).take_all([(FOREVER.dump_key(1), b"11", NOW_MS)], 701)
+    store.close()
+    again = opened(tmp_path)
+    assert (again.following, again.get(FOREVER, 1)) == (701, 11)
+    again.close()
+    hours_later(monkeypatch, 8)  # after the first eight
+    last = opened(tmp_path)
+    assert last.following is None
+    last.close()
+
+
 def test_changes_without_a_known_offset_keep_the_mark_true(tmp_path: Path) -> None:
     with filled(tmp_path) as store:
         before = read_mark(store._database)
