@@ -9,7 +9,10 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack
+from itertools import count
 from typing import Final
+
+from aiokafka.partitioner import murmur2
 
 from bench.contender import Process, running
 from bench.errors import BenchmarkError
@@ -70,6 +73,17 @@ def _worker(session: Session, run: str, worker: str) -> ExitStack:
     return stack
 
 
+def _a_key_for_each(partitions: int) -> list[bytes]:
+    """Keys, of which each partition has one; a record's copy goes to the partition it came from."""
+    found: dict[int, bytes] = {}
+    for number in count():
+        key = b"key-%d" % number
+        found.setdefault(int(murmur2(key) & 0x7FFFFFFF) % partitions, key)
+        if len(found) == partitions:
+            break
+    return list(found.values())
+
+
 class _Watch:
     """Writes to every partition and sees when each one's output grows."""
 
@@ -80,6 +94,7 @@ class _Watch:
         self._places = session.broker.places([output])
         self._ends = {place.partition: 0 for place in self._places}
         self._grew = {place.partition: 0.0 for place in self._places}
+        self._keys = _a_key_for_each(len(self._places))
 
     def until_all_flow(self) -> None:
         """Until every partition has flowed for a while."""
@@ -107,8 +122,8 @@ class _Watch:
         return longest
 
     def _turn(self) -> None:
-        for partition in self._ends:
-            self._producer.produce(self._source, b"x" * 600, b"key", partition)
+        for key in self._keys:
+            self._producer.produce(self._source, b"x" * 600, key)
         self._producer.poll(0)
         for partition, end in self._broker.ends(self._places).items():
             if end > self._ends[partition]:
