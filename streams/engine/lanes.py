@@ -99,9 +99,9 @@ class Lanes:
         for running in self._lanes.values():
             running.wake.set()
 
-    async def rest(self, grace_seconds: float) -> set[int]:
+    async def rest(self, grace_seconds: float) -> None:
         """Drop what has not begun, give what has begun its grace to finish, and stop. The partitions whose lanes have
-        come to rest, and may go on with :meth:`resume`; the others are closed."""
+        come to rest may go on with :meth:`resume`; the others are closed."""
         for running in self._lanes.values():
             running.flowing = False
             running.lane.discard_waiting()
@@ -119,7 +119,6 @@ class Lanes:
             running.task = None
             if not rested:
                 await self.close(partition)
-        return set(self._lanes)
 
     def resume(self, partition: int) -> None:
         """Let a lane go on that has come to rest."""

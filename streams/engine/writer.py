@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import structlog
 from confluent_kafka import KafkaError, Message
 
 from connectors.kafka.producer import AckedProducer, PlacingProducer
 from connectors.kafka.topic_admin import TopicIds
-from connectors.kafka.transaction import TransactionalProducer
+from connectors.kafka.transaction import TransactionalProducer, TransactionError
 from schemas.topics import changelog
 from streams.changelog import entries_of, records_of
 from streams.lane import Step
@@ -20,6 +20,10 @@ from streams.stage import Stage
 from streams.tables import milliseconds
 
 log = structlog.get_logger(__name__)
+
+ATTEMPTS: Final = 6
+"""Of one step. A broker that is away costs a transaction's time-out each, two minutes in all; what aborts for another
+reason would abort for ever."""
 
 
 class FrozenError(Exception):
@@ -132,11 +136,12 @@ class TransactionalWriter:
         if not (step.outputs or step.changes or step.positions):
             return None
         loop = asyncio.get_running_loop()
-        while True:
+        for _ in range(ATTEMPTS):
             self._produce(step)
             # Only the waiting is done elsewhere: producing there would fight this thread for the interpreter.
             if await loop.run_in_executor(self._executor, self._producer.commit):
                 return self._following
+        raise TransactionError(f"a step was aborted {ATTEMPTS} times")
 
     def _produce(self, step: Step) -> None:
         producer, at_ms = self._producer, milliseconds(step.at)
