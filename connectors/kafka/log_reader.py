@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -104,15 +104,15 @@ def read_range(
 
 
 def as_record(message: Message) -> KafkaRecord:
-    """A librdkafka message as a plain record."""
-    pairs = cast("list[tuple[str, bytes | None]]", message.headers() or [])
-    headers = tuple((name, value) for name, value in pairs if value is not None)
+    """A librdkafka message, which is no error, as a plain record."""
+    read = cast("Any", message)  # its stubs allow None, for errors
+    headers = read.headers()
     return KafkaRecord(
-        message.topic() or "",
-        message.partition() or 0,
-        message.offset() or 0,
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-        headers,
+        read.topic(),
+        read.partition(),
+        read.offset(),
+        read.timestamp()[1],
+        read.key(),
+        read.value(),
+        tuple(pair for pair in headers if pair[1] is not None) if headers else (),
     )

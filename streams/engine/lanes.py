@@ -7,12 +7,12 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 
-from schemas.record import Record
 from streams.engine.metrics import WorkerMetrics
+from streams.engine.slice_consumer import Slice
 from streams.engine.writer import Writer
 from streams.execution import Intent
 from streams.lane import RECORDS_PER_STEP, Lane
@@ -27,6 +27,22 @@ TICK_SECONDS: Final = 1.0
 """How often a lane that has nothing to do looks for entries that are due."""
 
 
+class GapError(Exception):
+    """A slice does not follow the one before it: records between them would be lost to the lane."""
+
+
+class SliceToTake(Protocol):
+    """A slice that waits for its lane. It is cut when the lane takes it, so that it holds all that has arrived."""
+
+    def take(self) -> Slice:
+        """The slice; it may be empty."""
+        ...
+
+    def drop(self) -> None:
+        """Leave it: its records are read again."""
+        ...
+
+
 @dataclass
 class Running:
     """A lane, its writer and its task."""
@@ -38,8 +54,9 @@ class Running:
     task: asyncio.Task[None] | None = None
     write: asyncio.Task[int | None] | None = None
     effects: set[asyncio.Task[None]] = field(default_factory=set)
-    taken: list[Callable[[], None]] = field(default_factory=list)
-    """To be called once the lane has begun all that it was given."""
+    slices: list[SliceToTake] = field(default_factory=list)
+    following: dict[str, int | None] = field(default_factory=dict)
+    """By topic, the offset behind what the lane was given."""
     most: int = RECORDS_PER_STEP
     flowing: bool = False
     rested: asyncio.Event = field(default_factory=asyncio.Event)
@@ -77,15 +94,14 @@ class Lanes:
         """Start a lane."""
         self._start(Running(partition, lane, writer))
 
-    def submit(self, partition: int, records: Sequence[Record], taken: Callable[[], None]) -> None:
+    def submit(self, partition: int, waiting: SliceToTake) -> None:
         """Give a lane a slice. A slice of a partition that has no lane (any more) is dropped: its next owner reads it
         again."""
         running = self._lanes.get(partition)
         if running is None or not running.flowing:
-            taken()
+            waiting.drop()
             return
-        running.lane.put(records)
-        running.taken.append(taken)
+        running.slices.append(waiting)
         running.rested.clear()
         running.wake.set()
 
@@ -105,9 +121,9 @@ class Lanes:
         for running in self._lanes.values():
             running.flowing = False
             running.lane.discard_waiting()
-            for taken in running.taken:
-                taken()
-            running.taken.clear()
+            for waiting in running.slices:
+                waiting.drop()
+            running.slices.clear()
             running.wake.set()
         waits = [asyncio.ensure_future(running.rested.wait()) for running in self._lanes.values()]
         if waits:
@@ -136,6 +152,8 @@ class Lanes:
 
     def _start(self, running: Running) -> None:
         running.flowing = True
+        topics = [spec.name for spec in self.stage.reads]
+        running.following = {t: offset for t in topics if (offset := running.lane.next(t)) is not None}
         running.rested.set()
         running.wake.set()
         running.task = asyncio.get_running_loop().create_task(self._run(running), name=f"lane-{running.partition}")
@@ -160,14 +178,11 @@ class Lanes:
 
     async def _step(self, running: Running) -> bool:
         started = time.perf_counter()
+        self._take(running)
         step = running.lane.step(self.context(), running.most)
         if step is None:
             return False
         running.rested.clear()
-        if not running.lane.waiting:
-            for taken in running.taken:
-                taken()
-            running.taken.clear()
         deciding = time.perf_counter() - started
         if step.records:
             running.most = max(FEWEST_RECORDS, min(RECORDS_PER_STEP, int(STEP_SECONDS * step.records / deciding)))
@@ -185,6 +200,21 @@ class Lanes:
         seconds = time.perf_counter() - started
         self.metrics.stepped(step, seconds, seconds - deciding)
         return True
+
+    def _take(self, running: Running) -> None:
+        if running.lane.waiting:
+            return
+        slices, running.slices = running.slices, []
+        for waiting in slices:
+            found = waiting.take()
+            if not found.records:
+                continue
+            topic = found.records[0].topic
+            behind = running.following.get(topic, found.follows)
+            if behind != found.follows:
+                raise GapError(f"{topic} {running.partition}: {behind} comes next, not {found.follows}")
+            running.following[topic] = found.records[-1].offset + 1
+            running.lane.put(found.records)
 
     async def _perform(self, running: Running, intent: Intent) -> None:
         stage = self.stage

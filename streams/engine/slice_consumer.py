@@ -1,18 +1,21 @@
 """Faust's consumer with a batched data plane: one message per slice, an ordered run of records of one partition.
 
 Faust's per-record path (a future, a task and an event each) is what bounds it to a few thousand records a second. Here
-``getmany`` yields one message whose value is a list of records. At most one slice of a partition waits for its lane,
-and what arrives meanwhile becomes the next, larger slice: slices adapt to the load.
+``getmany`` yields one message for a slice. Faust and aiokafka keep the group: membership, assignment and commits. Its
+partitions are read by librdkafka, whose fetches cost the interpreter next to nothing. A slice is cut when its lane
+takes it, from all that has arrived by then: slices adapt to the load.
 
-Acknowledging a slice makes room for the next; what is committed is what the lane says is done, by :meth:`advance`.
+Acknowledging a slice lets the next be announced; what is committed is what the lane says is done, by :meth:`advance`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from types import MappingProxyType
+import functools
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import structlog
@@ -21,81 +24,128 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 
+from connectors.kafka.partition_reader import Batch, PartitionReader
+from schemas.record import KafkaRecord
+
 log = structlog.get_logger(__name__)
 
-FETCH_WAIT_MS: Final = 50
 RECORDS_PER_SLICE: Final = 1000
 BYTES_PER_SLICE: Final = 4 * 1024 * 1024
 RECORDS_WAITING: Final = 4 * RECORDS_PER_SLICE
 BYTES_WAITING: Final = 2 * BYTES_PER_SLICE
-"""A partition with this much waiting is not fetched from: memory stays bounded when the stage is slow."""
+"""A partition with this much waiting is not read on: memory stays bounded when the stage is slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Records of one partition in the order of their offsets. ``follows`` is the offset behind the slice before it,
+    or where the reading began; None when that was the beginning of the log."""
+
+    follows: int | None
+    records: list[KafkaRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """The value of a message: records of a partition wait. ``cut`` takes the slice, which is empty if they are void."""
+
+    cut: Callable[[], Slice]
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Records of a partition that have arrived and are in no slice."""
+
+    records: list[KafkaRecord] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def a_slice(self) -> bool:
+        """A lane would have enough with them."""
+        return len(self.records) >= RECORDS_PER_SLICE or self.size >= BYTES_PER_SLICE
+
+    @property
+    def full(self) -> bool:
+        """No more should come."""
+        return len(self.records) >= RECORDS_WAITING or self.size >= BYTES_WAITING
+
+    def add(self, records: list[KafkaRecord]) -> None:
+        """What has arrived behind them."""
+        self.records += records
+        self.size += _size(records)
+
+    def take(self) -> list[KafkaRecord]:
+        """The first of them, as many as one slice takes."""
+        count = len(self.records)
+        if count > RECORDS_PER_SLICE or self.size > BYTES_PER_SLICE:
+            count = _records_of_a_slice(self.records)
+        taken, self.records = self.records[:count], self.records[count:]
+        self.size -= _size(taken)
+        return taken
+
+
+NOTHING: Final = Waiting()
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Assigns by range, so that equal partition numbers of a stage's topics meet in one worker.
-
-    ``fetched`` is how far the last fetch has come in each partition, over transaction markers that hold no record;
-    ``ends`` is where their committed records end.
-    """
-
-    fetched: Mapping[TP, int] = MappingProxyType({})
-    ends: Mapping[TP, int] = MappingProxyType({})
+    """Assigns by range, so that equal partition numbers of a stage's topics meet in one worker; fetches nothing."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust has no setting for these. A broker has one fetch of ours in flight, so an idle partition's long poll
-        # would keep a busy one waiting.
-        consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
-        # Faust reads committed records only where it handles transactions itself, and those are broken.
-        consumer._isolation_level = "read_committed"  # noqa: SLF001
+        consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001  # Faust has no setting for it
+        # aiokafka lets a consumer leave the group that has not fetched for long. Ours is always fetching, elsewhere.
+        consumer._subscription.fetch_context().__enter__()  # noqa: SLF001
         return consumer
 
     async def on_thread_stop(self) -> None:
         """Stop aiokafka's consumer, and with it the thread."""
-        # A fetch that is cancelled while its connection closes ends aiokafka's stop, which has left the group by then;
-        # passed on, it would end the thread without telling Faust, who waits a minute for it.
+        # A request that is cancelled while its connection closes ends aiokafka's stop, which has left the group by
+        # then; passed on, it would end the thread without telling Faust, who waits a minute for it.
         with contextlib.suppress(asyncio.CancelledError):
             await super().on_thread_stop()
 
-    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
-        records = await super()._fetch_records(consumer, *args, **kwargs)
-        subscription = consumer._subscription.subscription  # noqa: SLF001
-        if subscription is not None and subscription.assignment is not None:
-            states = {TP(*tp): subscription.assignment.state_value(tp) for tp in subscription.assignment.tps}
-            self.fetched = {tp: state.position for tp, state in states.items() if state.has_valid_position}
-            self.ends = {tp: state.lso for tp, state in states.items() if state.lso is not None}
-        return records
+    async def fetch_nothing(self, partitions: set[TP]) -> None:
+        """Of an assignment that has just begun."""
+        await self.call_thread(self._pause, partitions)
+
+    async def _pause(self, partitions: set[TP]) -> None:
+        consumer = self._ensure_consumer()
+        consumer.pause(*(partitions & set(consumer.assignment())))
 
 
 class SliceConsumer(driver.Consumer):
     """See the module.
 
     Those without a body are the engine's: ``before_revoke`` brings what is in flight to rest, ``before_flow`` restores
-    state before the first record of an assignment is delivered, ``in_flow`` knows that records flow, and ``next_of``
-    knows the offset a partition is to be read from: the group's committed offset is a hint only.
+    state before the first record of an assignment is delivered, ``in_flow`` knows that records flow, ``next_of``
+    knows the offset a partition is to be read from (the group's committed offset is a hint only), and ``fail`` ends the
+    process.
     """
 
+    bootstrap: str
     before_revoke: Callable[[set[TP]], Awaitable[None]]
     before_flow: Callable[[set[TP], int], Awaitable[None]]
     in_flow: Callable[[], None]
-    _thread: ConsumerThread
     next_of: Callable[[TP], int | None]
+    fail: Callable[[BaseException], None]
+    _thread: ConsumerThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._reader = PartitionReader(self.bootstrap)
+        self._reading = 0
+        self._room = threading.Event()
+        self._arrival = asyncio.Event()
         self._forget_slices()
-        self._room: asyncio.Future[None] | None = None
-        self._fetch: asyncio.Task[Any] | None = None
-        self._fetch_generation = 0
 
     def _forget_slices(self) -> None:
-        self._waiting: dict[TP, list[Any]] = {}
-        self._untaken: set[TP] = set()
+        self._waiting: dict[TP, Waiting] = {}
+        self._announced: set[TP] = set()
         self._advanced: dict[TP, int] = {}
-        self._passed: Mapping[TP, int] = {}
-        self._expected: dict[TP, int] = {}
-        self._gaps: dict[TP, int] = {}
+        self._passed: dict[TP, int] = {}
+        self._ends: dict[TP, int] = {}
+        self._expected: dict[TP, int | None] = {}
+        self._handed: dict[TP, int | None] = {}
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -109,126 +159,145 @@ class SliceConsumer(driver.Consumer):
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Restore, then let records flow."""
         self._forget_slices()
+        await self._thread.fetch_nothing(assigned)
         await self.before_flow(assigned, generation_id)
         await super().on_partitions_assigned(assigned, generation_id)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        """Slices that are ready, in turn over the partitions.
-
-        The fetch goes on in the background: a partition whose lane is busy does not keep the others waiting.
-        """
-        generation = self.app.consumer_generation_id
-        if self._fetch is None:
-            self._fetch = asyncio.ensure_future(self._wait_next_records(timeout))
-            self._fetch_generation = generation
-        if not self._waiting.keys() - self._untaken:
-            self._room = asyncio.get_running_loop().create_future()
-            await asyncio.wait({self._fetch, self._room}, return_when=asyncio.FIRST_COMPLETED)
-        records = None
-        if self._fetch.done():
-            fetched, self._fetch = self._fetch, None
-            if self._fetch_generation == generation:  # else it belongs to an assignment that is gone
-                records, _ = fetched.result()
-        if self.should_stop:
-            return
-        if not self.flow_active:
-            self._waiting.clear()
-            await self._seek_to_committed()
-            return
-        for tp, found in records.items() if records else ():
-            if expected := await self._as_expected(tp, found):
-                self._waiting.setdefault(tp, []).extend(expected)
-        if records is not None:
-            self._passed = self._thread.fetched
-        for tp in list(self._waiting):
-            if tp in self._untaken:
-                continue
-            # Both change while this generator is suspended, which a type checker cannot know.
-            if not self.flow_active or self.app.consumer_generation_id != generation:  # type: ignore[redundant-expr]
-                return
-            yield tp, self._take_slice(tp, generation)
-
-    async def on_stop(self) -> None:
-        """End the fetch that is under way, too."""
-        if self._fetch is not None:
-            self._fetch.cancel()
-        await super().on_stop()
-
-    async def _seek_to_committed(self) -> None:
-        try:
-            await self.perform_seek()
-        except Exception as error:  # as Faust does: the next assignment seeks again
-            log.warning("seek failed while the flow was stopped", error=str(error))
+    async def perform_seek(self) -> None:
+        """Go to where the lanes are, else to the committed offsets."""
+        await self.end_reading()
+        await super().perform_seek()
+        for tp in self.assignment():
+            following = self.next_of(tp)
+            self._expected[tp] = self._committed_offset.get(tp) if following is None else following
+        self._handed = dict(self._expected)
+        self._advanced = {tp: offset for tp, offset in self._expected.items() if offset is not None}
 
     def resume_flow(self) -> None:
         """Let records flow: Faust calls it once an assignment is settled."""
         super().resume_flow()
+        if self._handed:
+            self._read_on()
         self.in_flow()
 
-    async def perform_seek(self) -> None:
-        """Go to where the lanes are, else to the committed offsets; what was fetched before is void."""
+    def stop_flow(self) -> None:
+        """Let no more records flow."""
+        super().stop_flow()
+        self._reading += 1
+        self._room.set()
+        self._reader.halt()
+        self._arrival.set()
+
+    async def on_stop(self) -> None:
+        """End the reading, too."""
+        await self.end_reading()
+        self._arrival.set()
+        await super().on_stop()
+        await asyncio.get_running_loop().run_in_executor(None, self._reader.close)
+
+    def _read_on(self) -> None:
+        self._reading += 1
+        loop, reading = asyncio.get_running_loop(), self._reading
+
+        def deliver(batch: Batch) -> None:
+            self._room.clear()
+            if reading == self._reading:
+                loop.call_soon_threadsafe(self._arrived, reading, batch)
+                self._room.wait()
+
+        def failed(error: Exception) -> None:
+            loop.call_soon_threadsafe(self.fail, error)
+
         self._waiting.clear()
-        await super().perform_seek()
-        self._expected = {tp: offset for tp, offset in self._committed_offset.items() if offset is not None}
-        for tp in self.assignment():
-            following = self.next_of(tp)
-            if following is not None and following != self._expected.get(tp):
-                await self._seek(tp, following)
-                self._read_offset[tp] = self._expected[tp] = following
-        self._advanced = dict(self._expected)
+        self._expected = dict(self._handed)
+        self._reader.start({(tp.topic, tp.partition): offset for tp, offset in self._handed.items()}, deliver, failed)
 
-    async def _as_expected(self, tp: TP, records: list[Any]) -> list[Any]:
-        """The records that may come next.
+    async def end_reading(self) -> None:
+        """Announce nothing more, and forget what has arrived, until the flow is resumed."""
+        self._reading += 1
+        self._room.set()
+        await asyncio.get_running_loop().run_in_executor(None, self._reader.stop)
+        self._waiting.clear()
 
-        A fetch that was in flight over a rebalance can deliver records from elsewhere. Those below the next offset are
-        dropped; when the first is above it, seek back and fetch again, once: a gap that comes back the same is real
-        (transaction markers and compaction leave such gaps).
-        """
-        expected = self._expected.get(tp)
-        if expected is not None:
-            records = [record for record in records if record.offset >= expected]
-            if records and records[0].offset > expected and self._gaps.get(tp) != records[0].offset:
-                self._gaps[tp] = records[0].offset
-                log.info("gap in a fetch, fetching again", tp=str(tp), expected=expected, got=records[0].offset)
-                await self._seek(tp, expected)
-                return []
-        if records:
+    def _arrived(self, reading: int, batch: Batch) -> None:
+        if reading != self._reading:  # its assignment is gone, or is read anew
+            return
+        for place, records in batch.records.items():
+            tp = TP(*place)
+            self._waiting.setdefault(tp, Waiting()).add(records)
             self._expected[tp] = records[-1].offset + 1
-        return records
+        self._passed.update((TP(*place), offset) for place, offset in batch.reached.items())
+        self._ends.update((TP(*place), offset) for place, offset in batch.ends.items())
+        if batch.records:
+            self._arrival.set()
+        self._make_room()
 
-    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
-        full = {tp for tp, records in self._waiting.items() if _is_full(records)}
-        if full and active_partitions is not None:
-            active_partitions = active_partitions - full
-            if not active_partitions:
-                return {}
-        return await super()._getmany(active_partitions, timeout)
+    def _make_room(self) -> None:
+        """Hold the reader while a partition is full; but while others starve, leave out the full ones instead, which
+        costs what was fetched of them ahead."""
+        full = {(tp.topic, tp.partition) for tp, waiting in self._waiting.items() if waiting.full}
+        starving = bool(full) and any(tp not in self._waiting for tp in self._expected)
+        paused = {place for place in self._reader.paused if self._waiting.get(TP(*place), NOTHING).a_slice}
+        self._reader.paused = frozenset(paused | full if starving else paused)
+        if starving or not full:
+            self._room.set()
 
-    def _take_slice(self, tp: TP, generation: int) -> ConsumerMessage:
-        records = self._waiting[tp]
-        count = _records_of_a_slice(records)
-        chunk, rest = records[:count], records[count:]
-        if rest:
-            self._waiting[tp] = rest
-        else:
+    async def _drain_messages(self, fetcher: Any) -> None:
+        # Faust's own starts two tasks a message, to notice a flow that stops while a stream is full. Ours never are.
+        while not (self.should_stop or fetcher.should_stop):
+            async for _, message in self.getmany(timeout=1.0):
+                await self.callback(message)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Slices that are ready, in turn over the partitions."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as Faust does
+        if not self._waiting.keys() - self._announced:
+            self._arrival.clear()
+            await self._arrival.wait()
+        generation = self.app.consumer_generation_id
+        for tp in list(self._waiting):
+            if tp in self._announced:
+                continue
+            # Both change while this generator is suspended, which a type checker cannot know.
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            yield tp, self._announce(tp, generation)
+
+    def _cut(self, tp: TP, reading: int) -> Slice:
+        waiting = self._waiting.get(tp)
+        if waiting is None or reading != self._reading:
+            return Slice(None, [])
+        records = waiting.take()
+        if not waiting.records:
             del self._waiting[tp]
-        first = chunk[0]
-        self._untaken.add(tp)
+        if self._reader.paused or not self._room.is_set():
+            self._make_room()
+        found = Slice(self._handed.get(tp), records)
+        self._handed[tp] = records[-1].offset + 1
+        return found
+
+    def _announce(self, tp: TP, generation: int) -> ConsumerMessage:
+        self._announced.add(tp)
+        first = self._waiting[tp].records[0]
         return ConsumerMessage(
             tp.topic,
             tp.partition,
             first.offset,
             first.timestamp / 1000.0,
-            first.timestamp_type,
+            0,
             None,
             None,
-            cast(bytes, chunk),  # the slice itself; the engine's schema hands it on as it is
+            cast(bytes, Announced(functools.partial(self._cut, tp, self._reading))),  # the engine's schema hands it on
             None,
             0,
             0,
             tp,
             generation_id=generation,
         )
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: Faust would miss aiokafka's fetches. What does not move shows in the lag."""
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         # Offsets inside a slice are no gap, and Faust's book-keeping would take the slice itself for acknowledged.
@@ -240,11 +309,11 @@ class SliceConsumer(driver.Consumer):
             return False
         message.acked = True
         self._unacked_messages.discard(message)
-        self._untaken.discard(message.tp)
+        self._announced.discard(message.tp)
         if self._waiting_for_ack is not None and not self._waiting_for_ack.done():
             self._waiting_for_ack.set_result(None)  # wakes whoever waits for the flow to be empty
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
+        if message.tp in self._waiting:
+            self._arrival.set()
         return True
 
     def advance(self, tp: TP, following: int) -> None:
@@ -255,8 +324,9 @@ class SliceConsumer(driver.Consumer):
     def behind(self, tp: TP) -> tuple[int, int | None]:
         """Records of a partition that are not done, and the timestamp of the oldest one that waits here."""
         done = self._new_offset(tp)
-        records = 0 if done is None else max(self._thread.ends.get(tp, done) - done, 0)
-        return records, next((record.timestamp for record in self._waiting.get(tp, ())), None)
+        waiting = self._waiting.get(tp)
+        oldest = waiting.records[0].timestamp if waiting else None
+        return 0 if done is None else max(self._ends.get(tp, done) - done, 0), oldest
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         return iter([tp for tp in self._advanced if topics is None or tp in topics or tp.topic in topics])
@@ -269,11 +339,11 @@ class SliceConsumer(driver.Consumer):
         return following
 
 
-def _is_full(records: list[Any]) -> bool:
-    return len(records) >= RECORDS_WAITING or sum(len(record.value or b"") for record in records) >= BYTES_WAITING
+def _size(records: list[KafkaRecord]) -> int:
+    return sum(len(record.value or b"") for record in records)
 
 
-def _records_of_a_slice(records: list[Any]) -> int:
+def _records_of_a_slice(records: list[KafkaRecord]) -> int:
     size = 0
     for count, record in enumerate(records[:RECORDS_PER_SLICE]):
         size += len(record.value or b"")

@@ -33,7 +33,7 @@ from streams.engine.changelog import restore
 from streams.engine.exits import CoPartitionError, detail_of, exit_of
 from streams.engine.lanes import TICK_SECONDS, Lanes
 from streams.engine.metrics import WorkerMetrics
-from streams.engine.slice_consumer import SliceConsumer, SliceTransport
+from streams.engine.slice_consumer import Announced, Slice, SliceConsumer, SliceTransport
 from streams.engine.writer import AckedWriter, FrozenError, TransactionalWriter, Writer
 from streams.lane import Lane
 from streams.stage import Context, Guarantee, Performer, Stage
@@ -83,6 +83,23 @@ class EngineApp(faust.App):
         await self.rest()
         await super().on_stop()
         await self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class EventSlice:
+    """A slice as a Faust stream has it."""
+
+    event: Any
+
+    def take(self) -> Slice:
+        """Cut it, and let the next be announced."""
+        self.event.ack()
+        announced: Announced = self.event.value
+        return announced.cut()
+
+    def drop(self) -> None:
+        """Leave it."""
+        self.event.ack()
 
 
 class SliceSchema(faust.Schema[Any, Any]):
@@ -144,8 +161,6 @@ class Engine:
             broker_heartbeat_interval=config.session_timeout_seconds / 4,
             broker_commit_interval=0.5,
             broker_request_timeout=30.0,
-            # aiokafka takes a worker without partitions for a dead one and lets it leave the group for ever.
-            broker_max_poll_interval=86_400.0,
             stream_wait_empty=True,
             # Faust's web server shows table data to whoever asks.
             web_enabled=False,
@@ -155,6 +170,11 @@ class Engine:
         engine = self
 
         class Consumer(SliceConsumer):
+            bootstrap = config.bootstrap
+
+            def fail(self, error: BaseException) -> None:
+                engine.fail(error)
+
             async def before_revoke(self, revoked: set[TP]) -> None:
                 await engine.rest()
 
@@ -185,7 +205,7 @@ class Engine:
             if message.generation_id != self._generation:  # of an assignment before: it may be far ahead of its lane
                 event.ack()
                 continue
-            self._lanes.submit(message.partition, event.value, functools.partial(_taken, event))
+            self._lanes.submit(message.partition, EventSlice(event))
 
     async def open_lanes(self, assigned: set[TP], generation: int) -> None:
         """Open the lanes of the assigned partitions. Those that were this worker's a generation ago go on as they are:
@@ -260,6 +280,7 @@ class Engine:
         """Bring what is in flight to rest, so that its partitions can go to another worker."""
         async with self._changing:
             if self._lanes is not None:
+                await self._consumer.end_reading()
                 self._rested_in = self._generation
                 await self._lanes.rest(GRACE_SECONDS)
 
@@ -369,7 +390,3 @@ def _collect_less_often() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTION_THRESHOLDS)
-
-
-def _taken(event: Any) -> None:
-    event.ack()

@@ -106,7 +106,15 @@ class AckedWriter:
 
 
 class TransactionalWriter:
-    """Changes, positions and outputs, all or none. One producer a lane, so that lanes do not take turns."""
+    """Changes, positions and outputs, all or none. One producer a lane, so that lanes do not take turns.
+
+    A transaction is always begun: the client alone knows until something is in it, and to begin one waits for the
+    client's thread, which is better done where a commit is waited for.
+
+    Raises:
+        FencedError: a successor has the producer's id.
+        TransactionError: the producer cannot begin.
+    """
 
     def __init__(
         self,
@@ -125,6 +133,7 @@ class TransactionalWriter:
         self._topic_ids = topic_ids
         self._placed = self._place if placing else None
         self._following: int | None = None
+        producer.begin()
 
     async def write(self, step: Step) -> int | None:
         """See :class:`Writer`.
@@ -139,13 +148,12 @@ class TransactionalWriter:
         for _ in range(ATTEMPTS):
             self._produce(step)
             # Only the waiting is done elsewhere: producing there would fight this thread for the interpreter.
-            if await loop.run_in_executor(self._executor, self._producer.commit):
+            if await loop.run_in_executor(self._executor, self._commit):
                 return self._following
         raise TransactionError(f"a step was aborted {ATTEMPTS} times")
 
     def _produce(self, step: Step) -> None:
         producer, at_ms = self._producer, milliseconds(step.at)
-        producer.begin()
         self._following = None
         records = list(records_of(step, self._topic_ids))
         for number, (key, value) in enumerate(records, 1):
@@ -153,6 +161,11 @@ class TransactionalWriter:
             producer.produce(self._changelog, key, value, (), self._partition, at_ms, placed)
         for output in step.outputs:
             producer.produce(output.topic, output.key, cast("bytes | None", output.value), output.headers)
+
+    def _commit(self) -> bool:
+        committed = self._producer.commit()
+        self._producer.begin()
+        return committed
 
     def _place(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
