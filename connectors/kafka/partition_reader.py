@@ -154,7 +154,8 @@ class PartitionReader:
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             low, _ = watermarks(self._consumer, TopicPartition(*place))
             log.error("the log does not reach back to the next record", topic=place[0], partition=place[1], first=low)
-            self._consumer.seek(_at(place, low))
+            self._consumer.incremental_unassign([TopicPartition(*place)])  # its fetches have ended; to seek is an error
+            self._consumer.incremental_assign([_at(place, low)])
         elif error.fatal() or error.code() in REFUSED:
             raise KafkaException(error)
         else:  # librdkafka tries again

@@ -10,7 +10,9 @@ from confluent_kafka import KafkaException
 
 from connectors.kafka.producer import DeliveryFailedError
 from connectors.kafka.transaction import FencedError, TransactionError
+from connectors.rocksdb.database import DatabaseError
 from streams.dead_letter_limit import DeadLetterLimitError
+from streams.engine.lanes import GapError
 from streams.engine.writer import FrozenError
 
 
@@ -48,7 +50,7 @@ def exit_of(error: BaseException) -> Exit:
 def detail_of(error: BaseException) -> str:
     """What may be logged: the message of an error of ours or Kafka's, of any other only where it was raised. A message
     may quote the lead."""
-    if isinstance(error, CoPartitionError) or exit_of(error) is not Exit.FAILED:
+    if isinstance(error, CoPartitionError | DatabaseError | GapError) or exit_of(error) is not Exit.FAILED:
         return str(error)[:500]
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""

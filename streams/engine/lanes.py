@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from streams.engine.arrivals import Slice
 from streams.engine.metrics import WorkerMetrics
-from streams.engine.slice_consumer import Slice
 from streams.engine.writer import Writer
 from streams.execution import Intent
 from streams.lane import RECORDS_PER_STEP, Lane

@@ -15,8 +15,8 @@ import contextlib
 import functools
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import structlog
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -24,25 +24,11 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 
-from connectors.kafka.partition_reader import Batch, PartitionReader
+from connectors.kafka.partition_reader import Batch, PartitionReader, Place
 from schemas.record import KafkaRecord
+from streams.engine.arrivals import Arrivals, Slice
 
 log = structlog.get_logger(__name__)
-
-RECORDS_PER_SLICE: Final = 1000
-BYTES_PER_SLICE: Final = 4 * 1024 * 1024
-RECORDS_WAITING: Final = 4 * RECORDS_PER_SLICE
-BYTES_WAITING: Final = 2 * BYTES_PER_SLICE
-"""A partition with this much waiting is not read on: memory stays bounded when the stage is slow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Records of one partition in the order of their offsets. ``follows`` is the offset behind the slice before it,
-    or where the reading began; None when that was the beginning of the log."""
-
-    follows: int | None
-    records: list[KafkaRecord]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,41 +36,6 @@ class Announced:
     """The value of a message: records of a partition wait. ``cut`` takes the slice, which is empty if they are void."""
 
     cut: Callable[[], Slice]
-
-
-@dataclass(slots=True)
-class Waiting:
-    """Records of a partition that have arrived and are in no slice."""
-
-    records: list[KafkaRecord] = field(default_factory=list)
-    size: int = 0
-
-    @property
-    def a_slice(self) -> bool:
-        """A lane would have enough with them."""
-        return len(self.records) >= RECORDS_PER_SLICE or self.size >= BYTES_PER_SLICE
-
-    @property
-    def full(self) -> bool:
-        """No more should come."""
-        return len(self.records) >= RECORDS_WAITING or self.size >= BYTES_WAITING
-
-    def add(self, records: list[KafkaRecord]) -> None:
-        """What has arrived behind them."""
-        self.records += records
-        self.size += _size(records)
-
-    def take(self) -> list[KafkaRecord]:
-        """The first of them, as many as one slice takes."""
-        count = len(self.records)
-        if count > RECORDS_PER_SLICE or self.size > BYTES_PER_SLICE:
-            count = _records_of_a_slice(self.records)
-        taken, self.records = self.records[:count], self.records[count:]
-        self.size -= _size(taken)
-        return taken
-
-
-NOTHING: Final = Waiting()
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -133,19 +84,14 @@ class SliceConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._reader = PartitionReader(self.bootstrap)
-        self._reading = 0
         self._room = threading.Event()
         self._arrival = asyncio.Event()
-        self._forget_slices()
+        self._forget()
 
-    def _forget_slices(self) -> None:
-        self._waiting: dict[TP, Waiting] = {}
+    def _forget(self) -> None:
+        self._arrivals = Arrivals({})
         self._announced: set[TP] = set()
-        self._advanced: dict[TP, int] = {}
-        self._passed: dict[TP, int] = {}
-        self._ends: dict[TP, int] = {}
-        self._expected: dict[TP, int | None] = {}
-        self._handed: dict[TP, int | None] = {}
+        self._done: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -154,11 +100,11 @@ class SliceConsumer(driver.Consumer):
         """End what is in flight, commit, and forget the rest."""
         await self.before_revoke(revoked)
         await super().on_partitions_revoked(revoked)
-        self._forget_slices()
+        self._forget()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Restore, then let records flow."""
-        self._forget_slices()
+        self._forget()
         await self._thread.fetch_nothing(assigned)
         await self.before_flow(assigned, generation_id)
         await super().on_partitions_assigned(assigned, generation_id)
@@ -167,25 +113,24 @@ class SliceConsumer(driver.Consumer):
         """Go to where the lanes are, else to the committed offsets."""
         await self.end_reading()
         await super().perform_seek()
+        offsets: dict[Place, int | None] = {}
         for tp in self.assignment():
             following = self.next_of(tp)
-            self._expected[tp] = self._committed_offset.get(tp) if following is None else following
-        self._handed = dict(self._expected)
-        self._advanced = {tp: offset for tp, offset in self._expected.items() if offset is not None}
+            offsets[tp] = self._committed_offset.get(tp) if following is None else following
+        self._arrivals = Arrivals(offsets)
+        self._done = {TP(*place): offset for place, offset in offsets.items() if offset is not None}
 
     def resume_flow(self) -> None:
         """Let records flow: Faust calls it once an assignment is settled."""
         super().resume_flow()
-        if self._handed:
-            self._read_on()
+        if offsets := self._arrivals.taken:
+            self._read(Arrivals(offsets))
         self.in_flow()
 
     def stop_flow(self) -> None:
         """Let no more records flow."""
         super().stop_flow()
-        self._reading += 1
-        self._room.set()
-        self._reader.halt()
+        self._halt()
         self._arrival.set()
 
     async def on_stop(self) -> None:
@@ -195,51 +140,43 @@ class SliceConsumer(driver.Consumer):
         await super().on_stop()
         await asyncio.get_running_loop().run_in_executor(None, self._reader.close)
 
-    def _read_on(self) -> None:
-        self._reading += 1
-        loop, reading = asyncio.get_running_loop(), self._reading
+    async def end_reading(self) -> None:
+        """Announce nothing more, and forget what has arrived, until the flow is resumed."""
+        self._halt()
+        await asyncio.get_running_loop().run_in_executor(None, self._reader.stop)
+
+    def _halt(self) -> None:
+        self._arrivals.clear()
+        self._arrivals = Arrivals(self._arrivals.taken)  # what is still delivered is another's
+        self._reader.halt()
+        self._room.set()
+
+    def _read(self, arrivals: Arrivals) -> None:
+        self._arrivals, loop = arrivals, asyncio.get_running_loop()
 
         def deliver(batch: Batch) -> None:
             self._room.clear()
-            if reading == self._reading:
-                loop.call_soon_threadsafe(self._arrived, reading, batch)
+            if arrivals is self._arrivals:
+                loop.call_soon_threadsafe(self._arrived, arrivals, batch)
                 self._room.wait()
 
         def failed(error: Exception) -> None:
             loop.call_soon_threadsafe(self.fail, error)
 
-        self._waiting.clear()
-        self._expected = dict(self._handed)
-        self._reader.start({(tp.topic, tp.partition): offset for tp, offset in self._handed.items()}, deliver, failed)
+        self._reader.start(arrivals.taken, deliver, failed)
 
-    async def end_reading(self) -> None:
-        """Announce nothing more, and forget what has arrived, until the flow is resumed."""
-        self._reading += 1
-        self._room.set()
-        await asyncio.get_running_loop().run_in_executor(None, self._reader.stop)
-        self._waiting.clear()
-
-    def _arrived(self, reading: int, batch: Batch) -> None:
-        if reading != self._reading:  # its assignment is gone, or is read anew
+    def _arrived(self, arrivals: Arrivals, batch: Batch) -> None:
+        if arrivals is not self._arrivals:  # its assignment is gone, or is read anew
             return
-        for place, records in batch.records.items():
-            tp = TP(*place)
-            self._waiting.setdefault(tp, Waiting()).add(records)
-            self._expected[tp] = records[-1].offset + 1
-        self._passed.update((TP(*place), offset) for place, offset in batch.reached.items())
-        self._ends.update((TP(*place), offset) for place, offset in batch.ends.items())
+        arrivals.add(batch)
         if batch.records:
             self._arrival.set()
         self._make_room()
 
     def _make_room(self) -> None:
-        """Hold the reader while a partition is full; but while others starve, leave out the full ones instead, which
-        costs what was fetched of them ahead."""
-        full = {(tp.topic, tp.partition) for tp, waiting in self._waiting.items() if waiting.full}
-        starving = bool(full) and any(tp not in self._waiting for tp in self._expected)
-        paused = {place for place in self._reader.paused if self._waiting.get(TP(*place), NOTHING).a_slice}
-        self._reader.paused = frozenset(paused | full if starving else paused)
-        if starving or not full:
+        room = self._arrivals.make_room()
+        self._reader.paused = self._arrivals.paused
+        if room:
             self._room.set()
 
     async def _drain_messages(self, fetcher: Any) -> None:
@@ -252,34 +189,21 @@ class SliceConsumer(driver.Consumer):
         """Slices that are ready, in turn over the partitions."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # as Faust does
-        if not self._waiting.keys() - self._announced:
+        if not self._arrivals.waiting - self._announced:
             self._arrival.clear()
             await self._arrival.wait()
         generation = self.app.consumer_generation_id
-        for tp in list(self._waiting):
-            if tp in self._announced:
-                continue
+        for place in self._arrivals.waiting - self._announced:
             # Both change while this generator is suspended, which a type checker cannot know.
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
-            yield tp, self._announce(tp, generation)
+            tp = TP(*place)
+            if (first := self._arrivals.first(tp)) is not None:
+                yield tp, self._announce(tp, first, generation)
 
-    def _cut(self, tp: TP, reading: int) -> Slice:
-        waiting = self._waiting.get(tp)
-        if waiting is None or reading != self._reading:
-            return Slice(None, [])
-        records = waiting.take()
-        if not waiting.records:
-            del self._waiting[tp]
-        if self._reader.paused or not self._room.is_set():
-            self._make_room()
-        found = Slice(self._handed.get(tp), records)
-        self._handed[tp] = records[-1].offset + 1
-        return found
-
-    def _announce(self, tp: TP, generation: int) -> ConsumerMessage:
+    def _announce(self, tp: TP, first: KafkaRecord, generation: int) -> ConsumerMessage:
         self._announced.add(tp)
-        first = self._waiting[tp].records[0]
+        announced = Announced(functools.partial(self._cut, self._arrivals, tp))
         return ConsumerMessage(
             tp.topic,
             tp.partition,
@@ -288,13 +212,19 @@ class SliceConsumer(driver.Consumer):
             0,
             None,
             None,
-            cast(bytes, Announced(functools.partial(self._cut, tp, self._reading))),  # the engine's schema hands it on
+            cast(bytes, announced),  # the engine's schema hands it on as it is
             None,
             0,
             0,
             tp,
             generation_id=generation,
         )
+
+    def _cut(self, arrivals: Arrivals, tp: TP) -> Slice:
+        found = arrivals.take(tp)
+        if arrivals is self._arrivals and (arrivals.paused or not self._room.is_set()):
+            self._make_room()
+        return found
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: Faust would miss aiokafka's fetches. What does not move shows in the lag."""
@@ -312,44 +242,27 @@ class SliceConsumer(driver.Consumer):
         self._announced.discard(message.tp)
         if self._waiting_for_ack is not None and not self._waiting_for_ack.done():
             self._waiting_for_ack.set_result(None)  # wakes whoever waits for the flow to be empty
-        if message.tp in self._waiting:
+        if message.tp in self._arrivals.waiting:
             self._arrival.set()
         return True
 
     def advance(self, tp: TP, following: int) -> None:
         """Everything before an offset is done and durable."""
-        if tp in self._expected:
-            self._advanced[tp] = following
+        if tp in self._arrivals.taken:
+            self._done[tp] = following
 
     def behind(self, tp: TP) -> tuple[int, int | None]:
         """Records of a partition that are not done, and the timestamp of the oldest one that waits here."""
-        done = self._new_offset(tp)
-        waiting = self._waiting.get(tp)
-        oldest = waiting.records[0].timestamp if waiting else None
-        return 0 if done is None else max(self._ends.get(tp, done) - done, 0), oldest
+        done, first = self._new_offset(tp), self._arrivals.first(tp)
+        records = 0 if done is None else max(self._arrivals.end(tp) - done, 0)
+        return records, None if first is None else first.timestamp
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        return iter([tp for tp in self._advanced if topics is None or tp in topics or tp.topic in topics])
+        return iter([tp for tp in self._done if topics is None or tp in topics or tp.topic in topics])
 
     def _new_offset(self, tp: TP) -> int | None:
-        following = self._advanced.get(tp)
-        if following is not None and following == self._expected.get(tp) and tp not in self._waiting:
-            # Behind the last record there may be transaction markers. Not to count as lag they are committed too.
-            return max(following, self._passed.get(tp, 0))
-        return following
-
-
-def _size(records: list[KafkaRecord]) -> int:
-    return sum(len(record.value or b"") for record in records)
-
-
-def _records_of_a_slice(records: list[KafkaRecord]) -> int:
-    size = 0
-    for count, record in enumerate(records[:RECORDS_PER_SLICE]):
-        size += len(record.value or b"")
-        if size > BYTES_PER_SLICE and count:
-            return count
-    return min(len(records), RECORDS_PER_SLICE)
+        done = self._done.get(tp)
+        return None if done is None else self._arrivals.committable(tp, done)
 
 
 class SliceTransport(driver.Transport):

@@ -29,11 +29,12 @@ from connectors.kafka.transaction import TransactionalProducer
 from schemas.topics import changelog
 from streams.changelog import Restored
 from streams.dead_letter_limit import DeadLetterLimit
+from streams.engine.arrivals import Slice
 from streams.engine.changelog import restore
 from streams.engine.exits import CoPartitionError, detail_of, exit_of
 from streams.engine.lanes import TICK_SECONDS, Lanes
 from streams.engine.metrics import WorkerMetrics
-from streams.engine.slice_consumer import Announced, Slice, SliceConsumer, SliceTransport
+from streams.engine.slice_consumer import Announced, SliceConsumer, SliceTransport
 from streams.engine.writer import AckedWriter, FrozenError, TransactionalWriter, Writer
 from streams.lane import Lane
 from streams.stage import Context, Guarantee, Performer, Stage
