@@ -35,6 +35,11 @@ class Process:
         self._process = process
         self._log = log
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def check(self) -> None:
         """See that it still runs.
 

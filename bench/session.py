@@ -19,6 +19,8 @@ from leadline.stack.background import running_stack
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 PARTITIONS: Final = 4
+BROKER: Final = {"KAFKA_JVM_PERFORMANCE_OPTS": "-XX:+UseSerialGC"}
+"""As a broker that runs for long: with both of Java's compilers, where the local stack's has only the quick one."""
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Session:
         """A Kafka of the session's own, started when first asked for."""
         share_jars(self.home)
         self.console.print("starting Kafka", style="dim")
-        endpoints = self._resources.enter_context(running_stack(self.home, {"kafka"}))
+        endpoints = self._resources.enter_context(running_stack(self.home, {"kafka"}, environment=BROKER))
         assert endpoints.kafka_bootstrap is not None
         return Broker(endpoints.kafka_bootstrap, PARTITIONS)
 

@@ -129,6 +129,15 @@ CATALOGUE: Final[tuple[TopicSpec, ...]] = (
 BY_NAME: Final[dict[str, TopicSpec]] = {spec.name: spec for spec in CATALOGUE}
 
 
+SINK_GROUP: Final = "leadline-sink"
+"""The consumer group that writes the warehouse."""
+
+
+def group_of(stage: str) -> str:
+    """The consumer group of a stage's workers."""
+    return f"leadline-{stage}"
+
+
 def changelog(stage: str) -> TopicSpec:
     """The changelog of a stage: its tables' entries and its positions, partitioned like its input.
 

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from connectors.kafka.log_reader import as_record
 from schemas.record import KafkaRecord
-from schemas.topics import LEADS
+from schemas.topics import LEADS, SINK_GROUP
 from warehouse.rows import COLUMNS, SUNK_TOPICS, row_of
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ class SinkConfig:
 
     bootstrap: str
     database: str
-    group: str = "leadline-sink"
+    group: str = SINK_GROUP
     batch_rows: int = 5_000
     batch_seconds: float = 0.25
     session_timeout_seconds: float = 6.0

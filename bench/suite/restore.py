@@ -88,7 +88,7 @@ def _write(session: Session, topics: tuple[str, str], keys: range) -> None:
     for number in keys:
         change = Change(TABLE, f"key-{number:08d}", number)
         producer.produce(topics[1], TABLE.dump_key(change.key), change.encoded(), (), 0, at_ms)
-    producer.flush_now()
+    producer.flush()
     producer.close()
 
 

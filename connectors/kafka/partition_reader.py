@@ -65,6 +65,7 @@ class PartitionReader:
             },
         )
         self.paused: frozenset[Place] = frozenset()
+        self._paused: frozenset[Place] = frozenset()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -80,7 +81,6 @@ class PartitionReader:
         what ends the reading.
         """
         self.stop()
-        self.paused = frozenset()
         self._consumer.assign([_at(place, offset) for place, offset in offsets.items()])
         self._ended = threading.Event()
         self._thread = threading.Thread(
@@ -98,6 +98,8 @@ class PartitionReader:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+            self.paused = frozenset()
+            self._pause()  # the client would remember it for the next time
             self._consumer.unassign()
 
     def close(self) -> None:
@@ -109,11 +111,10 @@ class PartitionReader:
         self, ended: threading.Event, deliver: Callable[[Batch], None], failed: Callable[[Exception], None]
     ) -> None:
         try:
-            paused: frozenset[Place] = frozenset()
             while not ended.is_set():
-                paused = self._pause(paused)
+                self._pause()
                 # To consume many waits until there are so many: wait for one, then take what has come.
-                first = self._consumer.poll(RESUME_SECONDS if paused else POLL_SECONDS)
+                first = self._consumer.poll(RESUME_SECONDS if self._paused else POLL_SECONDS)
                 if first is None:
                     continue
                 batch = self._sorted([first, *self._consumer.consume(RECORDS_PER_BATCH - 1, timeout=0)])
@@ -122,13 +123,13 @@ class PartitionReader:
         except Exception as error:
             failed(error)
 
-    def _pause(self, paused: frozenset[Place]) -> frozenset[Place]:
+    def _pause(self) -> None:
         wanted = self.paused
-        if more := wanted - paused:
+        if more := wanted - self._paused:
             self._consumer.pause([TopicPartition(*place) for place in more])
-        if fewer := paused - wanted:
+        if fewer := self._paused - wanted:
             self._consumer.resume([TopicPartition(*place) for place in fewer])
-        return wanted
+        self._paused = wanted
 
     def _sorted(self, messages: list[Message]) -> Batch:
         batch = Batch()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ class DeliveryFailedError(Exception):
 
 
 class AckedProducer:
-    """librdkafka's producer with an asyncio barrier. Errors are kept and raised by the next :meth:`flush`."""
+    """librdkafka's producer with a barrier. Errors are kept and raised by the next :meth:`flush`."""
 
     def __init__(self, bootstrap: str, *, delivery_timeout_seconds: float = 120.0, **config: Any) -> None:
         self._error: KafkaError | None = None
@@ -65,7 +64,7 @@ class AckedProducer:
             except Exception as error:
                 raise DeliveryFailedError(f"{topic}: {error}") from error
 
-    def flush_now(self) -> None:
+    def flush(self) -> None:
         """Block until every queued record is acknowledged.
 
         Raises:
@@ -74,10 +73,6 @@ class AckedProducer:
         while self._producer.flush(FLUSH_SECONDS):
             self._raise()
         self._raise()
-
-    async def flush(self) -> None:
-        """:meth:`flush_now` without blocking the event loop."""
-        await asyncio.get_running_loop().run_in_executor(None, self.flush_now)
 
     def close(self) -> None:
         """Let go of the broker. What is not flushed is not certain to be sent."""

@@ -116,7 +116,7 @@ def _show(console: Console, count: int, stopped: Callable[[], bool] = lambda: Fa
     started = time.monotonic()
     for record in traffic.records:
         producer.produce(LEADS.name, None, record)
-    producer.flush_now()
+    producer.flush()
     producer.close()
     console.print(f"\nSent {len(traffic.records):,} leads to the topic {LEADS.name}.")
     total = before.raw + len(traffic.records)

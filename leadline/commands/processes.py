@@ -30,6 +30,7 @@ def worker(stage: StageName, /) -> None:
     """
     from connectors.metrics_server import serve as serve_metrics
     from schemas.codec import warm_up
+    from schemas.topics import group_of
     from streams.delivery.wiring import Poster
     from streams.engine.worker import Engine, WorkerConfig
     from streams.stage import Context
@@ -44,7 +45,7 @@ def worker(stage: StageName, /) -> None:
         STAGES[stage],
         WorkerConfig(
             bootstrap=environment.kafka_of(settings),
-            group=f"leadline-{stage}",
+            group=group_of(stage),
             data=settings.home / "faust" / stage,
             partitions=settings.partitions,
             session_timeout_seconds=settings.session_timeout_seconds,

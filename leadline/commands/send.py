@@ -69,7 +69,7 @@ def send(
                 if (sent + dead) % 100 == 0 and size:
                     progress.update(task, completed=stream.tell())
             progress.update(task, completed=size, description="waiting for Kafka")
-            producer.flush_now()
+            producer.flush()
             producer.close()
         finally:
             if dead_file is not None:

@@ -14,6 +14,7 @@ from connectors.kafka.lag import lag_of
 from leadline import environment
 from leadline.display import print_endpoints
 from leadline.stack.state import read_state
+from schemas.topics import SINK_GROUP, group_of
 from streams.topology import PIPELINE
 
 
@@ -33,10 +34,10 @@ def status(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = 
         try:
             admin = environment.admin_of(settings)
             for stage in PIPELINE:
-                lags[stage.name] = lag_of(admin, f"leadline-{stage.name}", tuple(t.name for t in stage.reads))
+                lags[stage.name] = lag_of(admin, group_of(stage.name), tuple(t.name for t in stage.reads))
             from warehouse.rows import SUNK_TOPICS
 
-            lags["sink"] = lag_of(admin, "leadline-sink", SUNK_TOPICS)
+            lags["sink"] = lag_of(admin, SINK_GROUP, SUNK_TOPICS)
         except KafkaException as error:
             problem = f"Kafka at {settings.kafka_bootstrap} does not answer: {error.args[0]}"
     if as_json:

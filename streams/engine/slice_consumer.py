@@ -181,9 +181,13 @@ class SliceConsumer(driver.Consumer):
 
     async def _drain_messages(self, fetcher: Any) -> None:
         # Faust's own starts two tasks a message, to notice a flow that stops while a stream is full. Ours never are.
-        while not (self.should_stop or fetcher.should_stop):
-            async for _, message in self.getmany(timeout=1.0):
-                await self.callback(message)
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                async for _, message in self.getmany(timeout=1.0):
+                    await self.callback(message)
+        except asyncio.CancelledError:
+            if not self.app.should_stop:  # Faust takes it for a crash
+                raise
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Slices that are ready, in turn over the partitions."""

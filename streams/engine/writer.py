@@ -86,7 +86,7 @@ class AckedWriter:
         for output in step.outputs:
             produce(output.topic, output.key, cast("bytes | None", output.value), output.headers)
         if step.changes or step.outputs:
-            await asyncio.get_running_loop().run_in_executor(self._executor, self._producer.flush_now)
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._producer.flush)
         if step.changes and self._following is not None:
             self._following = self._behind(self._following + len(step.changes))
             return self._following

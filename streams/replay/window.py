@@ -102,9 +102,9 @@ def replay(
             producer.produce(record.topic, record.key, record.value, again(record, run), record.partition)
             written += 1
             if written % FLUSH_EVERY == 0:
-                producer.flush_now()
+                producer.flush()
             on_progress(written + passed_over)
-    producer.flush_now()
+    producer.flush()
     return written, passed_over
 
 

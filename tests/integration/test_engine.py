@@ -54,7 +54,7 @@ class Place:
         producer = AckedProducer(self.bootstrap)
         for number, value in enumerate(values):
             producer.produce(self.source, b"key-%d" % (number % 20), value.encode())
-        producer.flush_now()
+        producer.flush()
 
     def read(self, topic: str) -> list[KafkaRecord]:
         reader = clients.reader(self.bootstrap)

@@ -59,7 +59,7 @@ def written(bootstrap: str, topic: str, count: int, **config: object) -> None:
     producer = AckedProducer(bootstrap, **config)
     for number in range(count):
         producer.produce(topic, b"k", str(number).encode(), [("n", b"%d" % number)])
-    producer.flush_now()
+    producer.flush()
 
 
 def test_flush_acknowledges(kafka_bootstrap: str, new_topic: NewTopic) -> None:
@@ -69,24 +69,6 @@ def test_flush_acknowledges(kafka_bootstrap: str, new_topic: NewTopic) -> None:
     assert [record.value for record in records] == [str(n).encode() for n in range(5_000)]
     assert [record.offset for record in records] == list(range(5_000))
     assert (records[7].key, records[7].headers) == (b"k", (("n", b"7"),))
-
-
-async def test_flush_leaves_the_event_loop_free(kafka_bootstrap: str, new_topic: NewTopic) -> None:
-    topic, ticks = new_topic(), 0
-
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            ticks += 1
-            await asyncio.sleep(0.001)
-
-    ticking = asyncio.create_task(tick())
-    producer = AckedProducer(kafka_bootstrap, **{"linger.ms": 100})
-    producer.produce(topic, None, b"x")
-    await producer.flush()
-    ticking.cancel()
-    assert ticks > 10
-    assert len(everything(kafka_bootstrap, topic)) == 1
 
 
 def test_a_full_queue_waits_and_loses_nothing(kafka_bootstrap: str, new_topic: NewTopic) -> None:
@@ -105,10 +87,10 @@ def test_a_record_too_large_for_the_topic_fails_the_flush_for_good(kafka_bootstr
     producer = AckedProducer(kafka_bootstrap)
     producer.produce(topic, None, b"x" * 5_000)
     with pytest.raises(DeliveryFailedError, match=r"(?i)large"):
-        producer.flush_now()
+        producer.flush()
     producer.produce(topic, None, b"small")
     with pytest.raises(DeliveryFailedError):
-        producer.flush_now()
+        producer.flush()
 
 
 def test_nothing_is_acknowledged_where_nobody_listens() -> None:
@@ -117,7 +99,7 @@ def test_nothing_is_acknowledged_where_nobody_listens() -> None:
         producer.produce("leads", None, b"x")
         started = time.monotonic()
         with pytest.raises(DeliveryFailedError):
-            producer.flush_now()
+            producer.flush()
         assert time.monotonic() - started < 5
 
 
@@ -125,7 +107,7 @@ def test_a_topic_that_is_not_there_is_an_error(kafka_bootstrap: str, unique: Cal
     producer = AckedProducer(kafka_bootstrap, delivery_timeout_seconds=2.0)
     producer.produce(unique("nowhere"), None, b"x")
     with pytest.raises(DeliveryFailedError):
-        producer.flush_now()
+        producer.flush()
 
 
 def test_keys_land_where_a_java_producer_puts_them(kafka_bootstrap: str, new_topic: NewTopic) -> None:
@@ -136,7 +118,7 @@ def test_keys_land_where_a_java_producer_puts_them(kafka_bootstrap: str, new_top
     producer, log = AckedProducer(kafka_bootstrap), MemoryLog(partitions=partitions)
     for key in keys:
         producer.produce(topic, key, None)
-    producer.flush_now()
+    producer.flush()
     landed = {r.key: r.partition for p in range(partitions) for r in everything(kafka_bootstrap, topic, p)}
     assert landed == {key: (murmur2(key) & 0x7FFFFFFF) % partitions for key in keys}
     assert landed == {key: log.append(topic, key, None).partition for key in keys}

@@ -103,6 +103,23 @@ def test_a_paused_partition_waits_and_loses_nothing(
     assert reading.offsets((topic, 0)) == list(range(RECORDS))
 
 
+def test_a_pause_ends_with_its_reading(kafka_bootstrap: str, new_topic: NewTopic, reading: Reading) -> None:
+    topic = new_topic(partitions=2)
+    for partition in (0, 1):
+        write(kafka_bootstrap, topic, partition, RECORDS)
+    reading.room.clear()
+    reading.start({(topic, 0): 0, (topic, 1): 0})
+    wait_until(lambda: reading.records, "the first batch", 30)
+    reading.reader.paused = frozenset({(topic, 0)})
+    reading.room.set()
+    reading.until((topic, 1), RECORDS)
+    reading.reader.stop()
+    reading.records.clear()
+    reading.start({(topic, 0): 0, (topic, 1): 0})
+    reading.until((topic, 0), RECORDS)
+    assert reading.offsets((topic, 0)) == list(range(RECORDS))
+
+
 def test_nothing_is_delivered_after_a_stop_and_a_new_start_reads_anew(
     kafka_bootstrap: str, new_topic: NewTopic, reading: Reading
 ) -> None:

@@ -71,7 +71,7 @@ class Counters:
         producer = AckedProducer(self.bootstrap)
         for number in range(self.sent, self.sent + records):
             producer.produce(self.source, b"key-%d" % (number % KEYS), b"%d" % number)
-        producer.flush_now()
+        producer.flush()
         producer.close()
         self.sent += records
 
@@ -276,7 +276,7 @@ def test_a_long_restore_tells_how_far_it_is(
     for number in range(30_000):
         change = Change(COUNTS, str(number % 20_000), None if number % 10 == 9 else number)
         producer.produce(counters.changelog, COUNTS.dump_key(change.key), change.encoded(), (), 0)
-    producer.flush_now()
+    producer.flush()
     producer.close()
     told: list[tuple[int, int]] = []
     ids, state = counters.topic_ids, counters.folder / "state"

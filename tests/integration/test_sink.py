@@ -68,7 +68,7 @@ class World:
         for one in events:
             self.producer.produce(one.TOPIC.name, str(one.lead_id).encode(), encode(one), pairs)
             self.sent.add(one.event_id)
-        self.producer.flush_now()
+        self.producer.flush()
 
     @contextmanager
     def sink(self, *command: str) -> Iterator[subprocess.Popen[bytes]]:

@@ -87,7 +87,7 @@ class FullStack:
         producer = AckedProducer(self.kafka)
         for value in values:
             producer.produce(LEADS.name, None, value)
-        producer.flush_now()
+        producer.flush()
 
     def records(self, topic: str) -> list[KafkaRecord]:
         """Every record of a topic."""

@@ -39,7 +39,7 @@ class Traffic:
             DeliveryFailedError: one is not, and then nothing can be concluded.
         """
         self.stop()
-        self._producer.flush_now()
+        self._producer.flush()
 
     def stop(self) -> None:
         """Send no more."""

