@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from schemas.config import Configuration
+from schemas.config.release import Configuration
 from schemas.record import Record
 from schemas.topics import Key, TopicSpec
 from streams.engine.worker import Engine, WorkerConfig

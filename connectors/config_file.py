@@ -10,7 +10,7 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
-from schemas.config import Configuration
+from schemas.config.release import Configuration
 
 VARIABLE: Final = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 

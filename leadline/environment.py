@@ -13,7 +13,7 @@ from connectors.secret_file import pseudonym_key
 from leadline.errors import CommandError
 from leadline.stack.files import local_file, write_atomically
 from leadline.stack.state import read_state
-from schemas.config import Configuration
+from schemas.config.release import Configuration
 from schemas.settings import Settings
 from streams.topology import all_topics
 

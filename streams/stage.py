@@ -17,7 +17,7 @@ from uuid import UUID
 
 from schemas import headers
 from schemas.codec import decode
-from schemas.config import Configuration
+from schemas.config.release import Configuration
 from schemas.events import Event, Message
 from schemas.headers import Headers
 from schemas.identity import Step, event_id

@@ -27,7 +27,7 @@ from uuid import UUID
 import aiohttp
 
 from connectors.outbound.contract import Answer
-from schemas.config import DirectPost
+from schemas.config.delivery import DirectPost
 from schemas.events import Lead, Outcome
 from schemas.reasons import Reason
 

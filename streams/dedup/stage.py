@@ -12,7 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from schemas import topics
-from schemas.config import LONGEST_WINDOW_DAYS
+from schemas.config.vertical import LONGEST_WINDOW_DAYS
 from schemas.events import Frozen, LeadDuplicate, LeadUnique, LeadValidated, Timestamp
 from schemas.identity import Step
 from schemas.reasons import Reason

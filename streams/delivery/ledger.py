@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from schemas.config import Campaign
+from schemas.config.campaign import Campaign
 from schemas.events import Frozen, Outcome, Timestamp
 from streams.tables import Tables, TableSpec
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from connectors.outbound.contract import Answer
 from schemas import topics
-from schemas.config import Campaign
+from schemas.config.campaign import Campaign
 from schemas.events import (
     Candidate,
     Capacity,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from schemas.config import Campaign
+from schemas.config.campaign import Campaign
 from schemas.events import Candidate, Evaluation, Lead
 from schemas.reasons import Reason
 from streams.tables import Table

@@ -13,7 +13,11 @@ from uuid import UUID, uuid5
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from schemas.config import Buyer, Campaign, Configuration, DirectPost, Vertical
+from schemas.config.buyer import Buyer
+from schemas.config.campaign import Campaign
+from schemas.config.delivery import DirectPost
+from schemas.config.release import Configuration
+from schemas.config.vertical import Vertical
 from schemas.events import Candidate, Event, Lead, LeadUnique, LeadValidated, Offer
 from schemas.identity import LEADS_NAMESPACE, Step, event_id, person
 from streams.stage import Context

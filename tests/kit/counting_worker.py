@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from leadline import logs
-from schemas.config import Configuration
+from schemas.config.release import Configuration
 from schemas.record import Record
 from schemas.settings import Settings
 from schemas.topics import Key, TopicSpec

@@ -25,7 +25,7 @@ from kit.full_stack import wait_until
 from leadline import logs
 from leadline.stack import lifeline
 from schemas.codec import UndecodableError
-from schemas.config import Configuration
+from schemas.config.release import Configuration
 from schemas.identity import lead_id_at
 from schemas.raw_lead import RawArrival
 from schemas.reasons import Reason

@@ -16,7 +16,8 @@ from uuid import UUID
 from connectors.outbound.contract import Answer
 from kit.builders import SECRET, campaign, configuration, lead_id, raw_fields
 from schemas import headers, topics
-from schemas.config import Configuration, Vertical
+from schemas.config.release import Configuration
+from schemas.config.vertical import Vertical
 from schemas.events import Outcome
 from schemas.reasons import Reason
 from streams.delivery.stage import Post

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kit.counting_worker import Counting
 from leadline import logs
-from schemas.config import Configuration
+from schemas.config.release import Configuration
 from schemas.settings import Settings
 from streams.engine.worker import Engine, WorkerConfig
 from streams.stage import Context

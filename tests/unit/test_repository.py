@@ -27,7 +27,7 @@ EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "manager"
 PURE = (
     "schemas.codec",
     "schemas.events",
-    "schemas.config",
+    "schemas.config.release",
     "schemas.topics",
     "connectors.outbound.contract",
     "warehouse.rows",

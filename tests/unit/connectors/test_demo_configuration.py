@@ -9,7 +9,8 @@ import yaml
 
 from connectors.sandbox.behaviour import SandboxConfig, load
 from connectors.sandbox.territory import CAPPED, DAILY_CAP, DECLINED, OUT_OF_AREA, SERVED
-from schemas.config import Campaign, Configuration
+from schemas.config.campaign import Campaign
+from schemas.config.release import Configuration
 
 LOCAL = Path(__file__).parents[3] / "deploy" / "local"
 

@@ -32,7 +32,7 @@ from kit.misbehaving_buyer import (
 
 from connectors.outbound import direct_post
 from connectors.outbound.contract import Answer
-from schemas.config import DirectPost
+from schemas.config.delivery import DirectPost
 from schemas.events import Lead, Outcome
 from schemas.reasons import Reason
 

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from kit.builders import campaign, configuration, money
 from pydantic import ValidationError
 
-from schemas.config import Buyer, Campaign, Configuration, Vertical
+from schemas.config.buyer import Buyer
+from schemas.config.campaign import Campaign
+from schemas.config.release import Configuration
+from schemas.config.vertical import Vertical
 
 ONE = campaign("one", daily_cap=5, price="12.5")
 TWO = campaign("two", priority=1)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit.builders import NOW, configuration, context, lead_id, validated, without_clock
 
-from schemas.config import Vertical
+from schemas.config.vertical import Vertical
 from schemas.events import LeadDuplicate, LeadUnique, LeadValidated
 from streams.dedup.stage import OWNERS, WINDOWS_KEPT, Dedup
 from streams.tables import Tables

@@ -11,7 +11,7 @@ from kit.builders import NOW, campaign, configuration, context, lead_id, offer, 
 
 from connectors.outbound.contract import Answer
 from schemas.codec import decode, encode
-from schemas.config import Configuration
+from schemas.config.release import Configuration
 from schemas.events import Capacity, Delivery, LeadDelivered, LeadUndelivered, Offer, Outcome
 from schemas.identity import idempotency_key
 from schemas.reasons import Reason

@@ -21,7 +21,8 @@ from kit.builders import NOW, campaign, configuration, context, lead_id, offer
 from connectors.outbound.contract import Answer
 from schemas import topics
 from schemas.codec import decode, encode
-from schemas.config import Campaign, Configuration
+from schemas.config.campaign import Campaign
+from schemas.config.release import Configuration
 from schemas.events import Capacity, Delivery, LeadDelivered, LeadUndelivered, Offer, Outcome
 from schemas.reasons import Reason
 from schemas.record import KafkaRecord

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from kit.builders import NOW, STATES, campaign, configuration, context, lead, lead_id, unique
 
 from schemas.codec import encode
-from schemas.config import Campaign, Configuration
+from schemas.config.campaign import Campaign
+from schemas.config.release import Configuration
 from schemas.events import Event, LeadDelivered, LeadRouted, LeadUndelivered, LeadUnique, LeadUnrouted, Offer
 from schemas.identity import Step, event_id
 from schemas.reasons import Reason

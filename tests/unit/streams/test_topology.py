@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.config import LONGEST_WINDOW_DAYS
+from schemas.config.vertical import LONGEST_WINDOW_DAYS
 from schemas.topics import CATALOGUE, Cleanup, changelog
 from streams.dedup.stage import OWNERS
 from streams.stage import Guarantee, Stage
