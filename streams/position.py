@@ -97,6 +97,9 @@ class Progress:
             return None
         self._next = next(iter(self._open), self._end)
         if self._done:
+            while not self._open and self._next in self._done:  # done before a restart, and so not read again
+                self._next += 1
+            self._end = max(self._end, self._next)
             self._done = {offset for offset in self._done if offset >= self._next}
         return Position(self._next, tuple(_ranges(self._done)))
 
