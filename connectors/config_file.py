@@ -1,57 +1,74 @@
-"""The configuration in a YAML file. ``${NAME}`` in a value stands for an environment variable."""
+"""The configuration in YAML, a file or a folder. ``${NAME}`` in a value stands for an environment variable."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
 
-import yaml
 from pydantic import ValidationError
 
-from schemas.config.release import Configuration
+from connectors.config_files.document import Document
+from connectors.config_files.explain import explain
+from connectors.config_files.fault import ConfigurationError, Fault, Place
+from connectors.config_files.layout import KINDS, read
+from schemas.config.release import IDENTITY, Configuration, reference_faults
 
-VARIABLE: Final = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
+__all__ = ["ConfigurationError", "Fault", "LoadedConfiguration", "Place", "load", "load_configuration"]
 
 
-class ConfigurationError(Exception):
-    """The configuration cannot be used; the message names the file and every fault in it."""
+@dataclass(frozen=True)
+class LoadedConfiguration:
+    """A valid configuration, and where everything in it was written."""
+
+    configuration: Configuration
+    document: Document
+
+    def place_of(self, kind: str, id: str | None = None, field: str | None = None) -> Place | None:  # noqa: A002
+        """Where an entity's field is written, or the nearest part around it."""
+        if (index := self._indexes.get((kind, id))) is None:
+            return self.document.place_of((kind,))
+        return self.document.place_of((kind, index) if field is None else (kind, index, field))
+
+    @cached_property
+    def _indexes(self) -> dict[tuple[str, str | None], int]:
+        return {
+            (kind, entity[IDENTITY[kind]]): index
+            for kind in KINDS
+            for index, entity in enumerate(self.document.data[kind])
+        }
 
 
 def load_configuration(path: Path, environment: Mapping[str, str]) -> Configuration:
-    """Read, fill in and check a configuration.
+    """Read, fill in and check a configuration: see :func:`load`."""
+    return load(path, environment).configuration
+
+
+def load(path: Path, environment: Mapping[str, str]) -> LoadedConfiguration:
+    """Read, fill in and check a configuration; ``path`` is a file or a folder.
 
     Raises:
-        ConfigurationError: unreadable, not YAML, a variable that is not set, or an invalid entity.
+        ConfigurationError: unreadable, not YAML, a variable that is not set, or an invalid entity. It has every fault,
+            and no value of a variable.
     """
+    document = read(path, environment)
+    faults = document.faults
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}; set LEADLINE_CONFIG to a configuration file") from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: not UTF-8 at byte {error.start + 1}") from None
-    try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-13-45
-        raise ConfigurationError(f"{path}: not YAML: {error}") from None
-    missing: set[str] = set()
-    # Filled in after parsing: a value can neither change the structure nor show in the parser's errors.
-    document = _filled(document, environment, missing)
-    if missing:
-        raise ConfigurationError(f"{path}: set {', '.join(sorted(missing))} in the environment")
-    try:
-        return Configuration.model_validate(document)
+        configuration = Configuration.model_validate(document.data)
     except ValidationError as error:
-        faults = [f"  {'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}" for fault in error.errors()]
-        count = f"{len(faults)} faults" if len(faults) > 1 else "a fault"
-        raise ConfigurationError("\n".join([f"{path} has {count}:", *faults])) from None
-
-
-def _filled(node: Any, environment: Mapping[str, str], missing: set[str]) -> Any:
-    if isinstance(node, str):
-        missing.update(name for name in VARIABLE.findall(node) if name not in environment)
-        return VARIABLE.sub(lambda match: environment.get(match[1], ""), node)
-    if isinstance(node, dict):
-        return {key: _filled(value, environment, missing) for key, value in node.items()}
-    return [_filled(value, environment, missing) for value in node] if isinstance(node, list) else node
+        details = error.errors(include_url=False)
+    else:
+        if not faults:
+            return LoadedConfiguration(configuration, document)
+        details = []
+    lists = {kind: found if isinstance(found := document.data.get(kind), list) else [] for kind in KINDS}
+    told = {detail["loc"] for detail in details}
+    # Pydantic compares entities only once each of them is valid.
+    if between := [fault for fault in reference_faults(lists) if fault.get("loc") not in told]:
+        details += ValidationError.from_exception_data("Configuration", between).errors(include_url=False)
+    if document.incomplete:
+        details = [
+            d for d in details if d["type"] != "unknown_reference" and (d["type"], len(d["loc"])) != ("missing", 1)
+        ]
+    raise ConfigurationError.of(path, [*faults, *explain(document, details, path)])

@@ -16,7 +16,7 @@ from connectors.config_file import ConfigurationError
 from connectors.inbound.lead_file import LeadFileError
 from connectors.kafka.producer import DeliveryFailedError
 from connectors.secret_file import SecretError
-from leadline.commands import demo, journey, processes, replay, send, status, topics, up
+from leadline.commands import config, demo, journey, processes, replay, send, status, suppression, topics, up
 from leadline.errors import CommandError
 from leadline.stack.errors import StackError
 from warehouse.errors import WarehouseError
@@ -35,6 +35,14 @@ app = cyclopts.App(
     """,
 )
 topics_app = cyclopts.App(name="topics", help="The topics of the catalogue, as they are on the cluster.")
+config_app = cyclopts.App(
+    name="config",
+    help="""The configuration: verticals, buyers and campaigns in YAML, checked and compared without a cluster.
+
+    Start with `leadline config example > config.yaml`, then `leadline config check config.yaml`, then run with
+    LEADLINE_CONFIG=config.yaml.
+    """,
+)
 
 app.command(up.up)
 app.command(up.down)
@@ -44,9 +52,16 @@ app.command(send.send)
 app.command(send.generate)
 app.command(journey.journey)
 app.command(replay.replay)
+app.command(suppression.suppression_app)
 app.command(topics_app)
 topics_app.command(topics.diff)
 topics_app.command(topics.apply)
+app.command(config_app)
+config_app.command(config.check)
+config_app.command(config.show)
+config_app.command(config.diff)
+config_app.command(config.schema)
+config_app.command(config.example)
 app.command(processes.worker)
 app.command(processes.sink)
 app.command(processes.intake)
@@ -63,7 +78,7 @@ def main() -> None:
             errors.print(error.hint, highlight=False, markup=False)
         sys.exit(EXIT_ERROR)
     except (ConfigurationError, SecretError) as error:
-        errors.print(str(error), style="red", highlight=False, markup=False)
+        errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)  # a place is one word
         sys.exit(EXIT_CONFIG)
     except ValidationError as error:
         faults = [f"LEADLINE_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]

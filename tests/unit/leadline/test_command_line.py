@@ -29,7 +29,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked wit
 LEAD_ID = "8c7e6d5f-0b1a-4c2d-9e3f-5a6b7c8d9e0f"
 COMMANDS = (
     "up", "down", "status", "demo", "send", "generate", "journey", "replay", "topics", "topics diff", "topics apply",
-    "worker", "sink", "intake",
+    "worker", "sink", "intake", "suppression", "suppression import", "suppression list", "suppression check",
+    "config", "config check", "config show", "config diff", "config schema", "config example",
 )  # fmt: skip
 
 
