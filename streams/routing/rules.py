@@ -1,21 +1,15 @@
-"""Eligibility and order: which campaigns may take a lead, and who is asked first."""
+"""The decision about a lead: of the eligible campaigns, who is asked first."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import groupby
 
 from schemas.config.campaign import Campaign
-from schemas.events import Candidate, Evaluation, Lead
-from schemas.reasons import Reason
+from schemas.events import Candidate, Evaluation, LeadUnique
+from streams.routing.eligibility import EligibilityIndex
 from streams.tables import Table
-
-
-def first_failing(campaign: Campaign, lead: Lead) -> Reason | None:
-    """The first predicate of a campaign that a lead fails, or None when the campaign qualifies."""
-    if lead.state not in campaign.states:
-        return Reason.FILTER_STATE
-    return None
 
 
 def rank(qualified: Sequence[Campaign], turns: Table[int], key: str) -> list[Campaign]:
@@ -39,12 +33,13 @@ def rank(qualified: Sequence[Campaign], turns: Table[int], key: str) -> list[Cam
 
 
 def evaluate(
-    campaigns: Sequence[Campaign], lead: Lead, turns: Table[int], key: str
+    index: EligibilityIndex, event: LeadUnique, now: datetime, turns: Table[int]
 ) -> tuple[list[Candidate], list[Evaluation]]:
     """The candidates in order, and what was found about every campaign of the vertical."""
-    failing = {campaign.id: first_failing(campaign, lead) for campaign in campaigns}
-    ranked = rank([c for c in campaigns if failing[c.id] is None], turns, key)
+    found = index.evaluate(event.lead, now, index.expressions(event.lead, event.received_at.date(), event.source))
+    ranked = rank(found.qualified, turns, event.vertical)
+    reasons = found.reasons()
     places = {campaign.id: place for place, campaign in enumerate(ranked)}
     candidates = [Candidate(campaign=c.id, buyer=c.buyer, price=c.price) for c in ranked]
-    evaluations = [Evaluation(campaign=c.id, reason=failing[c.id], rank=places.get(c.id)) for c in campaigns]
+    evaluations = [Evaluation(campaign=c.id, reason=reasons.get(c.id), rank=places.get(c.id)) for c in index.campaigns]
     return candidates, evaluations

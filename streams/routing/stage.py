@@ -28,6 +28,7 @@ from schemas.events import (
 from schemas.identity import Step, event_id
 from schemas.reasons import Reason
 from schemas.record import Record
+from streams.routing.eligibility import index_of
 from streams.routing.rules import evaluate
 from streams.stage import Context, Guarantee, Output, Stage, decode_event, emit, envelope
 from streams.tables import Table, Tables, TableSpec
@@ -110,8 +111,8 @@ class Routing(Stage[Event]):
         return [emit(routed, lead.person), emit(offer, decision.candidates[0].buyer)]
 
     def _decide(self, lead: LeadUnique, tables: Tables, context: Context) -> Decision:
-        campaigns = context.configuration.campaigns_of.get(lead.vertical, ())
-        candidates, evaluations = evaluate(campaigns, lead.lead, tables[TURNS], lead.vertical)
+        index = index_of(context.configuration, lead.vertical)
+        candidates, evaluations = evaluate(index, lead, context.now, tables[TURNS])
         return Decision(
             status=Status.OFFERED if candidates else Status.UNROUTED,
             run=lead.run,
