@@ -48,9 +48,23 @@ class RawLead(Frozen):
     fields: dict[str, str]
 
 
+class Consent(Frozen):
+    """The record of a person's consent to be called: personal data. ``text_hash`` is the SHA-256, in hex, of the text
+    that was shown; ``at`` is when it was agreed to; ``sellers`` are those it names."""
+
+    text_hash: str | None = None
+    url: str | None = None
+    ip: str | None = None
+    at: Timestamp | None = None
+    sellers: list[str] = []
+    trustedform_cert_url: str | None = None
+    jornaya_lead_id: str | None = None
+
+
 class Lead(Frozen):
     """A normalised lead: personal data. ``phone`` is E.164, ``email`` lower-cased, ``state`` two letters, ``zip`` five
-    digits; ``extra`` has every other field as it came."""
+    digits; ``extra`` has the vertical's fields as their canonical text and every other field as it came. A ``test``
+    lead is nobody's."""
 
     first_name: str
     last_name: str
@@ -59,6 +73,8 @@ class Lead(Frozen):
     zip: str
     state: str
     extra: dict[str, str] = {}
+    test: bool = False
+    consent: Consent | None = None
 
 
 class Event(Frozen):
@@ -93,13 +109,14 @@ class Rejection(Frozen):
 
 
 class LeadValidated(Event):
-    """A lead that passed every rule, keyed by person."""
+    """A lead that passed every rule, keyed by person; ``warnings`` are what is odd about it."""
 
     TOPIC = topics.VALIDATED
     STEP = Step.VALIDATION
     person: str
     lead: Lead
     raw: dict[str, str]
+    warnings: list[Rejection] = []
 
 
 class LeadRejected(Event):
@@ -109,6 +126,18 @@ class LeadRejected(Event):
     STEP = Step.VALIDATION
     reasons: list[Rejection]
     raw: dict[str, str]
+
+
+class LeadClaim(Event):
+    """A lead that asks the partition of its fingerprint by the first of ``key_sets`` whether it is the first there;
+    the others come after. ``attempt`` counts the claims before."""
+
+    TOPIC = topics.CLAIMS
+    STEP = Step.CLAIM
+    person: str
+    lead: Lead
+    fingerprint: str
+    key_sets: list[str]
 
 
 class LeadUnique(Event):
@@ -121,7 +150,7 @@ class LeadUnique(Event):
 
 
 class LeadDuplicate(Event):
-    """A lead whose fingerprint another lead owns."""
+    """A lead whose fingerprint another lead owns; ``key_set`` is the name of the key set they agree in."""
 
     TOPIC = topics.DUPLICATE
     STEP = Step.DEDUP
@@ -129,6 +158,7 @@ class LeadDuplicate(Event):
     duplicate_of: UUID
     rule: str
     first_seen_at: Timestamp
+    key_set: str = ""
 
 
 class Candidate(Frozen):
@@ -279,6 +309,7 @@ MODELS: tuple[type[RawLead] | type[Event] | type[Capacity] | type[ConfigEntity],
     RawLead,
     LeadValidated,
     LeadRejected,
+    LeadClaim,
     LeadUnique,
     LeadDuplicate,
     LeadRouted,

@@ -17,6 +17,7 @@ class Step(StrEnum):
     RECEIVED = "received"
     VALIDATION = "validation"
     DEDUP = "dedup"
+    CLAIM = "claim"
     ROUTING = "routing"
     OFFER = "offer"
     ATTEMPT = "attempt"

@@ -35,17 +35,47 @@ class Reason(StrEnum):
     ZIP_UNKNOWN = "zip.unknown"
     STATE_UNKNOWN = "state.unknown"
     STATE_ZIP_MISMATCH = "state.zip_mismatch"
+    STATE_MISSING = "state.missing"
+    FIELD_MISSING = "field.missing"
+    FIELD_INVALID = "field.invalid"
+    FIELD_OUT_OF_RANGE = "field.out_of_range"
+    FIELD_TOO_LONG = "field.too_long"
+    FIELD_CHOICE_UNKNOWN = "field.choice_unknown"
+    CRITERION_NOT_MET = "criterion.not_met"
+    CRITERION_UNDECIDED = "criterion.undecided"
+    CONSENT_MISSING = "consent.missing"
+    CONSENT_INVALID = "consent.invalid"
+    CONSENT_EXPIRED = "consent.expired"
+
+    # Warnings (validation): the lead passes.
+    AREA_CODE_ELSEWHERE = "phone.area_code_elsewhere"
+    COMPUTED_INVALID = "computed.invalid"
+
+    # Lists that were imported (validation).
+    SUPPRESSION_LISTED = "suppression.listed"
+    DO_NOT_CONTACT_LISTED = "do_not_contact.listed"
+    DUPLICATE_DATABASE = "duplicate.database"
 
     # Duplicates (dedup).
     DUPLICATE_PERSON = "duplicate.person"
+    DUPLICATE_KEY_SET = "duplicate.key_set"
+    DUPLICATE_PAYLOAD = "duplicate.payload"
 
     # Eligibility (routing): the first failing predicate of a campaign.
     FILTER_VERTICAL = "filter.vertical"
+    CAMPAIGN_PAUSED = "campaign.paused"
     FILTER_STATE = "filter.state"
+    FILTER_ZIP = "filter.zip"
+    FILTER_RADIUS = "filter.radius"
+    FILTER_AREA_CODE = "filter.area_code"
+    SCHEDULE_CLOSED = "schedule.closed"
+    FILTER_EXPRESSION = "filter.expression"
+    FILTER_EXPRESSION_ERROR = "filter.expression_error"  # a field it names is missing, or of another type
     NO_CAMPAIGN = "route.no_campaign"
 
     # Delivery.
     CAP_DAILY = "cap.daily"
+    LEAD_TEST = "lead.test"
     CAMPAIGN_UNKNOWN = "campaign.unknown"
     BUYER_REJECTED = "buyer.rejected"
     BUYER_DUPLICATE = "buyer.duplicate"

@@ -25,6 +25,7 @@ class Key(StrEnum):
 
     ANY = "any"
     PERSON = "person"
+    FINGERPRINT = "fingerprint"
     LEAD = "lead_id"
     BUYER = "buyer"
     CAMPAIGN = "campaign"
@@ -75,6 +76,9 @@ LEADS = TopicSpec(
 )
 VALIDATED = TopicSpec("leads.validated", Key.PERSON, "a normalised lead", personal_data=True)
 REJECTED = TopicSpec("leads.rejected", Key.LEAD, "every reason a lead failed, raw kept", personal_data=True)
+CLAIMS = TopicSpec(
+    "claims", Key.FINGERPRINT, "a lead on its way past a key set that is not its person's", personal_data=True
+)
 UNIQUE = TopicSpec("leads.unique", Key.PERSON, "the first lead of its fingerprint in its window", personal_data=True)
 DUPLICATE = TopicSpec("leads.duplicate", Key.PERSON, "whose duplicate a lead is, and by which rule")
 ROUTED = TopicSpec("leads.routed", Key.PERSON, "the routing decision with its trace")
@@ -113,6 +117,7 @@ CATALOGUE: Final[tuple[TopicSpec, ...]] = (
     LEADS,
     VALIDATED,
     REJECTED,
+    CLAIMS,
     UNIQUE,
     DUPLICATE,
     ROUTED,

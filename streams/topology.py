@@ -3,8 +3,8 @@
 ::
 
     leads ──► validation ──► leads.validated ──► dedup ──► leads.unique ──► routing ──► offers ──► delivery
-                  │                                │                         ▲   │        ▲           │
-                  ▼                                ▼                         │   ▼        └── next ───┤
+                  │                              ▲ │ │                       ▲   │        ▲           │
+                  ▼                       claims └─┘ ▼                       │   ▼        └── next ───┤
             leads.rejected                  leads.duplicate                  │  leads.routed          ▼
                                                                              │  leads.unrouted   deliveries, capacity
                                                                              └────────────────── leads.delivered

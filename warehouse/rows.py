@@ -40,7 +40,9 @@ COLUMNS: Final = (
 
 Row = tuple[Any, ...]
 
-SUNK_TOPICS: Final = tuple(spec.name for spec in topics.CATALOGUE if spec not in (topics.CONFIG, topics.CAPACITY))
+NOT_SUNK: Final = (topics.CLAIMS, topics.CONFIG, topics.CAPACITY)
+"""Steps on the way to an event, and what is not about one lead."""
+SUNK_TOPICS: Final = tuple(spec.name for spec in topics.CATALOGUE if spec not in NOT_SUNK)
 """Every topic about leads."""
 
 Details = dict[str, Any]
@@ -51,7 +53,9 @@ def _shown(**details: Any) -> Details:
 
 
 DESCRIBE: Final[Mapping[type[Event], Callable[[Any], Details]]] = {
-    LeadValidated: lambda e: _shown(outcome="validated"),
+    LeadValidated: lambda e: _shown(
+        outcome="validated", attributes={"warnings": [w.model_dump() for w in e.warnings], "test": e.lead.test}
+    ),
     LeadRejected: lambda e: _shown(
         outcome="rejected", reason=e.reasons[0].reason, attributes={"reasons": [r.model_dump() for r in e.reasons]}
     ),
@@ -59,7 +63,11 @@ DESCRIBE: Final[Mapping[type[Event], Callable[[Any], Details]]] = {
     LeadDuplicate: lambda e: _shown(
         outcome="duplicate",
         reason=e.rule,
-        attributes={"duplicate_of": str(e.duplicate_of), "first_seen_at": e.first_seen_at.isoformat()},
+        attributes={
+            "duplicate_of": str(e.duplicate_of),
+            "first_seen_at": e.first_seen_at.isoformat(),
+            "key_set": e.key_set,
+        },
     ),
     LeadRouted: lambda e: _shown(
         outcome="routed",

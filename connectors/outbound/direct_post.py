@@ -59,7 +59,12 @@ class _Try:
 
 def lead_body(lead_id: UUID, vertical: str, lead: Lead) -> dict[str, Any]:
     """The JSON document a buyer gets; a lead's extra fields never replace the typed ones."""
-    return {**lead.extra, **lead.model_dump(exclude={"extra"}), "lead_id": str(lead_id), "vertical": vertical}
+    return {
+        **lead.extra,
+        **lead.model_dump(exclude={"extra", "test", "consent"}),
+        "lead_id": str(lead_id),
+        "vertical": vertical,
+    }
 
 
 async def post(session: aiohttp.ClientSession, delivery: DirectPost, key: UUID, body: dict[str, Any]) -> Answer:

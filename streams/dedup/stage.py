@@ -1,97 +1,102 @@
 """Dedup: ``leads.validated`` in, ``leads.unique`` or ``leads.duplicate`` out. Deterministic.
 
+A lead is judged by the same payload sent again, then by its vertical's key sets: those of the person first, in the
+person's partition, then each of the others in the partition of its fingerprint, which the lead reaches by ``claims``. A
+fingerprint has one partition and so one writer: two leads that share it are seen in order, however close they came, and
+whatever becomes of the first.
+
 A lead that owns its fingerprint is not its own duplicate, so redelivery and replay pass. Windows are measured from lead
-to lead by the time each was received, never by the clock.
+to lead by the time each was received, never by the clock. A lead that turns out a duplicate keeps the fingerprints it
+claimed before: who shares those with it is its duplicate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
-from uuid import UUID
 
 from schemas import topics
-from schemas.config.vertical import LONGEST_WINDOW_DAYS
-from schemas.events import Frozen, LeadDuplicate, LeadUnique, LeadValidated, Timestamp
+from schemas.config.dedup import PERSON, KeySet
+from schemas.config.vertical import Vertical
+from schemas.events import Event, LeadClaim, LeadDuplicate, LeadUnique, LeadValidated
 from schemas.identity import Step
 from schemas.reasons import Reason
 from schemas.record import Record
+from streams.dedup.fingerprints import fingerprint, payload_fingerprint
+from streams.dedup.owners import OWNERS, PAYLOADS, Owner, owner_of
 from streams.stage import Context, Output, Stage, decode_event, emit, envelope
-from streams.tables import Tables, TableSpec
+from streams.tables import Tables
 
-WINDOWS_KEPT: Final = 16
-DEFAULT_WINDOW: Final = timedelta(days=30)  # of a vertical that the configuration no longer has
-
-
-class Owner(Frozen):
-    """The lead that was first with a fingerprint, and so opened a window."""
-
-    lead_id: UUID
-    first_seen_at: Timestamp
+GONE: Final = Vertical(name="gone")
+"""In place of a vertical that the configuration no longer has."""
 
 
-class Owners(Frozen):
-    """A fingerprint's latest windows in the order they were opened: a replayed lead is judged by the window it came in,
-    since those opened after it stand behind."""
-
-    windows: tuple[Owner, ...] = ()
-
-    def of(self, lead_id: UUID, received_at: datetime, window: timedelta) -> Owner | None:
-        """The owner that decides about a lead: itself if it ever owned a window, else the first one it falls in."""
-        for owner in self.windows:
-            if owner.lead_id == lead_id:
-                return owner
-        for owner in self.windows:
-            if abs(received_at - owner.first_seen_at) < window:
-                return owner
-        return None
-
-    def with_owner(self, owner: Owner) -> Owners:
-        """The windows with one more."""
-        return Owners(windows=(*self.windows, owner)[-WINDOWS_KEPT:])
-
-
-OWNERS: Final = TableSpec("owners", Owners, expiry=timedelta(days=LONGEST_WINDOW_DAYS + 31))
-"""Kept for the longest window, and for as long as the topic before it."""
-
-
-class Dedup(Stage[LeadValidated]):
-    """Lets the first lead of a person through, once a window and vertical."""
+class Dedup(Stage[Event]):
+    """Lets the first lead of each fingerprint through, once a window."""
 
     name = "dedup"
-    reads = (topics.VALIDATED,)
-    writes = (topics.UNIQUE, topics.DUPLICATE)
-    tables = (OWNERS,)
+    reads = (topics.VALIDATED, topics.CLAIMS)
+    writes = (topics.UNIQUE, topics.DUPLICATE, topics.CLAIMS)
+    tables = (OWNERS, PAYLOADS)
 
-    def decode(self, record: Record) -> LeadValidated:
-        return decode_event(record, LeadValidated)
+    def decode(self, record: Record) -> Event:
+        return decode_event(record, Event)
 
-    def process(self, arrivals: Sequence[LeadValidated], tables: Tables, context: Context) -> list[Output]:
-        owners = tables[OWNERS]
-        outputs = []
-        for arrival in arrivals:
-            fingerprint = f"{arrival.vertical}:{arrival.person}"
-            known = owners.get(fingerprint) or Owners()
-            owner = known.of(arrival.lead_id, arrival.received_at, self._window(arrival, context))
-            if owner is None:
-                owner = Owner(lead_id=arrival.lead_id, first_seen_at=arrival.received_at)
-                owners[fingerprint] = known.with_owner(owner)
-            outputs.append(self._judge(arrival, owner, context))
-        return outputs
+    def process(self, arrivals: Sequence[Event], tables: Tables, context: Context) -> list[Output]:
+        return [self._judge(arrival, tables, context) for arrival in arrivals]
 
-    def _window(self, arrival: LeadValidated, context: Context) -> timedelta:
-        vertical = context.configuration.vertical_by_name.get(arrival.vertical)
-        return DEFAULT_WINDOW if vertical is None else vertical.dedup_window
+    def _judge(self, arrival: Event, tables: Tables, context: Context) -> Output:
+        vertical = context.configuration.vertical_by_name.get(arrival.vertical, GONE)
+        if isinstance(arrival, LeadClaim):
+            return self._next(arrival, [k for k in vertical.dedup if k.name in arrival.key_sets], tables, context)
+        assert isinstance(arrival, LeadValidated)  # noqa: S101  # the topics hold nothing else
+        if seconds := vertical.repeat_seconds:
+            payload = payload_fingerprint(context.secret, arrival.vertical, arrival.source, arrival.raw)
+            window = timedelta(seconds=seconds)
+            owner = owner_of(tables[PAYLOADS], payload, arrival.lead_id, arrival.received_at, window)
+            if owner is not None:
+                return _duplicate(arrival, owner, Reason.DUPLICATE_PAYLOAD, "", context)
+        return self._next(arrival, sorted(vertical.dedup, key=lambda keys: not keys.of_person), tables, context)
 
-    def _judge(self, arrival: LeadValidated, owner: Owner, context: Context) -> Output:
-        common = envelope(arrival, Step.DEDUP, context) | {"person": arrival.person}
-        if owner.lead_id == arrival.lead_id:
-            return emit(LeadUnique(**common, lead=arrival.lead), arrival.person)
-        duplicate = LeadDuplicate(
-            **common,
-            duplicate_of=owner.lead_id,
-            rule=Reason.DUPLICATE_PERSON,
-            first_seen_at=owner.first_seen_at,
-        )
-        return emit(duplicate, arrival.person)
+    def _next(
+        self, lead: LeadValidated | LeadClaim, key_sets: Sequence[KeySet], tables: Tables, context: Context
+    ) -> Output:
+        """Judge by the key sets whose partition this is, and hand on to the next one's."""
+        here = lead.fingerprint if isinstance(lead, LeadClaim) else None
+        for number, keys in enumerate(key_sets):
+            print_ = fingerprint(context.secret, lead.vertical, lead.source, lead.person, lead.lead, keys)
+            if print_ is None:
+                continue
+            if print_ != here and not keys.of_person:
+                return _claim(lead, key_sets[number:], print_, context)
+            owner = owner_of(tables[OWNERS], print_, lead.lead_id, lead.received_at, keys.window)
+            if owner is not None:
+                reason = Reason.DUPLICATE_PERSON if keys.fields == (PERSON,) else Reason.DUPLICATE_KEY_SET
+                return _duplicate(lead, owner, reason, keys.name, context)
+        unique = LeadUnique(**envelope(lead, Step.DEDUP, context), person=lead.person, lead=lead.lead)
+        return emit(unique, lead.person)
+
+
+def _claim(lead: LeadValidated | LeadClaim, key_sets: Sequence[KeySet], fingerprint_: str, context: Context) -> Output:
+    claims = lead.attempt + 1 if isinstance(lead, LeadClaim) else 0
+    claim = LeadClaim(
+        **envelope(lead, Step.CLAIM, context, attempt=claims),
+        person=lead.person,
+        lead=lead.lead,
+        fingerprint=fingerprint_,
+        key_sets=[keys.name for keys in key_sets],
+    )
+    return emit(claim, fingerprint_)
+
+
+def _duplicate(lead: LeadValidated | LeadClaim, owner: Owner, rule: Reason, key_set: str, context: Context) -> Output:
+    duplicate = LeadDuplicate(
+        **envelope(lead, Step.DEDUP, context),
+        person=lead.person,
+        duplicate_of=owner.lead_id,
+        rule=rule,
+        first_seen_at=owner.first_seen_at,
+        key_set=key_set,
+    )
+    return emit(duplicate, lead.person)

@@ -3,7 +3,7 @@
 Keyed by buyer, so one writer owns a buyer's ledger. The reservation is durable before the post, the outcome after it.
 An offer whose outcome the ledger knows is answered from the ledger: a repeated offer is never a second post. A
 reservation without an outcome is what a crash leaves; it is posted again under the same idempotency key where the
-campaign says its buyer honours the key, else its outcome is unknown and the lead is held.
+campaign says its buyer honours the key, else its outcome is unknown and the lead is held. A test lead is never posted.
 """
 
 from __future__ import annotations
@@ -101,6 +101,10 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
         entry = tables[LEDGER].get(key)
         if entry is not None and _answers(entry, offer):
             return entry
+        if offer.lead.test:
+            return _settled(
+                tables, key, offer, candidate.campaign, Status.SKIPPED, Reason.LEAD_TEST, day="", context=context
+            )
         crashed = entry is not None and entry.status in (Status.RESERVED, Status.UNKNOWN)
         if campaign is None:
             reason = Reason.OUTCOME_UNKNOWN if crashed else Reason.CAMPAIGN_UNKNOWN
@@ -223,6 +227,9 @@ def _outputs(offer: Offer, candidate: Candidate, entry: Entry, context: Context)
     if entry.status is Status.UNKNOWN:
         held = LeadUndelivered(**end, reason=Reason.OUTCOME_UNKNOWN, declines=declines)
         return [*outputs, emit(held, offer.person)]
+    if entry.reason == Reason.LEAD_TEST:  # it has shown where it would have gone first
+        ended = LeadUndelivered(**end, reason=Reason.LEAD_TEST, declines=declines)
+        return [*outputs, emit(ended, offer.person)]
     following = offer.cursor + 1
     if following < len(offer.candidates):
         passed_on = offer.model_copy(

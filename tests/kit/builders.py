@@ -103,7 +103,9 @@ def validated(
 ) -> LeadValidated:
     """A lead on its way to dedup."""
     common = _envelope(name, Step.VALIDATION, run, vertical, received_at)
-    return LeadValidated(**common, person=person(SECRET, phone=who, email=None), lead=lead(), raw={})
+    return LeadValidated(
+        **common, person=person(SECRET, phone=who, email=None), lead=lead(), raw={"reference": str(name)}
+    )
 
 
 def unique(

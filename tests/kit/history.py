@@ -16,6 +16,7 @@ from uuid import UUID
 from connectors.outbound.contract import Answer
 from kit.builders import SECRET, campaign, configuration, lead_id, raw_fields
 from schemas import headers, topics
+from schemas.config.dedup import KeySet
 from schemas.config.release import Configuration
 from schemas.config.vertical import Vertical
 from schemas.events import Outcome
@@ -68,7 +69,7 @@ def release(number: int, without: int | None = None) -> Configuration:
     ]
     if without is not None:
         del campaigns[without]
-    return configuration(*campaigns, verticals=[Vertical(name="solar", dedup_window_days=WINDOW.days)])
+    return configuration(*campaigns, verticals=[Vertical(name="solar", dedup=(KeySet(days=WINDOW.days),))])
 
 
 @dataclass

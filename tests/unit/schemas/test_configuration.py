@@ -42,8 +42,24 @@ def test_references_are_checked(changes: dict[str, Any], fault: str) -> None:
     "changes",
     [
         {"id": "Not A Name"},
-        {"states": frozenset()},
         {"states": frozenset({"Georgia"})},
+        {"status": "off"},
+        {"zips": ["3030"]},
+        {"zips": [513]},  # a bare 01001 in YAML
+        {"radius": [{"zip": "30303", "miles": 0}]},
+        {"radius": [{"zip": "00000", "miles": 5}]},
+        {"radius": [{"zip": "09001", "miles": 5}]},  # military mail has no place
+        {"area_codes": ["104"]},
+        {"schedule": {"open": [{"from": "09:00", "to": 1020}]}},  # a bare 17:00 in YAML
+        {"schedule": {"open": [{"from": "09:00", "to": "9"}]}},
+        {"schedule": {"open": [{"from": "24:00", "to": "09:00"}]}},
+        {"schedule": {"open": [{"from": "00:00", "to": "00:00"}]}},
+        {"schedule": {"open": [{"days": [], "from": "00:00", "to": "24:00"}]}},
+        {"schedule": {"closed_dates": ["2026-02-30"]}},
+        {"filters": [{"name": "bill", "require": "bill >"}]},
+        {"filters": [{"name": "bill"}]},
+        {"filters": [{"name": "bill", "require": "true", "unless": "true"}]},
+        {"filters": [{"name": "bill", "require": "true"}, {"name": "bill", "unless": "false"}]},
         {"priority": -1},
         {"daily_cap": -1},
         {"price": "-1"},
@@ -83,7 +99,7 @@ def test_a_release_is_known_by_its_content() -> None:
 
 def test_released_hashes_never_change() -> None:
     """The hash stands on every event: the same file must give it on every machine and after every upgrade."""
-    assert CONFIGURATION.release == "c465dd734e6380ae"
+    assert CONFIGURATION.release == "a12f73a18ef66be3"
 
 
 @given(st.permutations(["CA", "GA", "NY", "TX", "WA"]))
@@ -102,6 +118,15 @@ def test_equal_prices_are_one_content() -> None:
 CHANGES = [
     ("id", "three"),
     ("states", ["CA"]),
+    ("states", []),
+    ("status", "paused"),
+    ("zips", ["30303"]),
+    ("radius", [{"zip": "30303", "miles": 25}]),
+    ("area_codes", ["404"]),
+    ("schedule", {"open": [{"days": ["mon"], "from": "09:00", "to": "17:00"}]}),
+    ("schedule", {"closed_dates": ["2026-12-25"]}),
+    ("filters", [{"name": "owner", "require": "zip_city == 'Atlanta'"}]),
+    ("filters", [{"name": "owner", "unless": "zip_city == 'Atlanta'"}]),
     ("priority", 7),
     ("price", "12.51"),
     ("daily_cap", 6),
@@ -127,7 +152,7 @@ def test_every_field_of_a_campaign_is_tried() -> None:
 
 def test_any_other_change_is_another_release() -> None:
     releases = {CONFIGURATION.release}
-    for section, name, value in (("verticals", "dedup_window_days", 7), ("buyers", "name", "Another")):
+    for section, name, value in (("verticals", "dedup", [{"days": 7}]), ("buyers", "name", "Another")):
         document = CONFIGURATION.model_dump()
         document[section][0][name] = value
         releases.add(fresh(document).release)
@@ -151,4 +176,4 @@ def test_look_ups() -> None:
     assert [c.id for c in release.campaigns_of["solar"]] == ["two", "aaa", "one"]
     assert [c.id for c in release.campaigns_of["roofing"]] == ["three"]
     assert release.campaign_by_id["one"] is release.campaigns[0]
-    assert release.vertical_by_name["solar"].dedup_window == timedelta(days=30)
+    assert release.vertical_by_name["solar"].dedup[0].window == timedelta(days=30)

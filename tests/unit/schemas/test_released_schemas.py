@@ -63,6 +63,15 @@ def test_every_id_points_to_a_file_and_every_file_has_one_id() -> None:
     assert {name for name, _ in places} == set(BY_SUBJECT)
 
 
+def _within(found: Any, datum: Any) -> Any:
+    """What was found, without the fields that the datum's older schema does not know, at any depth."""
+    if isinstance(datum, dict) and isinstance(found, dict):
+        return {name: _within(found[name], datum[name]) for name in datum if name in found}
+    if isinstance(datum, list) and isinstance(found, list) and len(found) == len(datum):
+        return [_within(inner, outer) for inner, outer in zip(found, datum, strict=True)]
+    return found
+
+
 @pytest.mark.parametrize("path", RELEASED, ids=name_of)
 def test_every_released_version_is_read_by_the_model_of_today(path: Path) -> None:
     model = BY_SUBJECT[path.parent.name]
@@ -76,8 +85,7 @@ def test_every_released_version_is_read_by_the_model_of_today(path: Path) -> Non
         buffer = io.BytesIO()
         fastavro.schemaless_writer(buffer, schema, datum)
         message = decode(model.TOPIC.name, prefix + buffer.getvalue())
-        dumped = message.model_dump()
-        assert {name: dumped[name] for name in datum if name in dumped} == datum
+        assert _within(message.model_dump(), datum) == datum
 
     is_read()
 

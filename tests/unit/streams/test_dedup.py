@@ -10,13 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit.builders import NOW, configuration, context, lead_id, validated, without_clock
 
+from schemas.config.dedup import KeySet
 from schemas.config.vertical import Vertical
 from schemas.events import LeadDuplicate, LeadUnique, LeadValidated
-from streams.dedup.stage import OWNERS, WINDOWS_KEPT, Dedup
+from streams.dedup.owners import OWNERS, PAYLOADS, WINDOWS_KEPT
+from streams.dedup.stage import Dedup
 from streams.tables import Tables
 
 DAYS = 10
-CONTEXT = context(configuration(verticals=[Vertical(name=v, dedup_window_days=DAYS) for v in ("solar", "roofing")]))
+CONTEXT = context(configuration(verticals=[Vertical(name=v, dedup=(KeySet(days=DAYS),)) for v in ("solar", "roofing")]))
 STAGE = Dedup()
 
 
@@ -154,8 +156,9 @@ def test_every_lead_keeps_its_first_verdict_however_often_it_comes(
 
 def restored(tables: Tables) -> Tables:
     fresh = Tables()
-    for key, value in tables.store.items(OWNERS):
-        fresh[OWNERS][key] = OWNERS.load(OWNERS.dump(value))
+    for spec in (OWNERS, PAYLOADS):
+        for key, value in tables.store.items(spec):
+            fresh[spec][key] = spec.load(spec.dump(value))
     fresh.commit()
     return fresh
 

@@ -265,3 +265,20 @@ def test_a_campaign_that_is_gone_is_passed_over() -> None:
     assert posts == []
     assert [type(e) for e in outputs] == [Delivery, Offer]
     assert outputs[0].reason == Reason.CAMPAIGN_UNKNOWN
+
+
+def test_row_4_lead_level_test_flag_is_routed_and_never_posted() -> None:
+    """It shows where it would have gone, costs nobody a place under a cap, and ends there."""
+    tables = Tables()
+    sent = offer("x", SLIP)
+    flagged = sent.model_copy(update={"lead": sent.lead.model_copy(update={"test": True})})
+    for _ in range(2):
+        (attempt, ended), posts = plan(tables, flagged)
+        assert posts == []
+        assert isinstance(attempt, Delivery)
+        assert (attempt.campaign, attempt.outcome, attempt.reason) == ("one", "skipped", Reason.LEAD_TEST)
+        assert isinstance(ended, LeadUndelivered)
+        assert (ended.reason, [d.campaign for d in ended.declines]) == (Reason.LEAD_TEST, ["one"])
+    assert statuses(tables) == [Status.SKIPPED]
+    _, posts = plan(tables, offer("y", SLIP), offer("z", SLIP))
+    assert len(posts) == 2

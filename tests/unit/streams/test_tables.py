@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit.builders import models
 
-from streams.dedup.stage import OWNERS, Owners
+from streams.dedup.owners import OWNERS, Owners
 from streams.delivery.ledger import LEDGER, TAKEN, Entry
 from streams.routing.stage import DECISIONS, Decision
 from streams.tables import Tables, TableSpec

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from schemas.config.vertical import LONGEST_WINDOW_DAYS
+from schemas.config.dedup import LONGEST_WINDOW_DAYS
 from schemas.topics import CATALOGUE, Cleanup, changelog
-from streams.dedup.stage import OWNERS
+from streams.dedup.owners import OWNERS
 from streams.stage import Guarantee, Stage
 from streams.topology import PIPELINE, all_topics
 

@@ -22,6 +22,7 @@ from schemas.events import (
     Delivery,
     Event,
     Feedback,
+    LeadClaim,
     LeadDelivered,
     LeadDuplicate,
     LeadRejected,
@@ -74,8 +75,9 @@ def raw(value: bytes | None, *pairs: tuple[str, bytes], timestamp: int = 1_700_0
 
 
 def test_every_event_model_has_a_row_and_every_topic_is_sunk_or_state() -> None:
-    assert {model for model in MODELS if issubclass(model, Event)} == set(DESCRIBE) == set(EVENTS)
-    assert set(SUNK_TOPICS) == {s.name for s in topics.CATALOGUE} - {"config", "capacity"}
+    about_leads = {model for model in MODELS if issubclass(model, Event)} - {LeadClaim}
+    assert about_leads == set(DESCRIBE) == set(EVENTS)
+    assert set(SUNK_TOPICS) == {s.name for s in topics.CATALOGUE} - {"claims", "config", "capacity"}
     assert {model.TOPIC.name for model in EVENTS} | {"leads", "dead-letters"} == set(SUNK_TOPICS)
 
 
