@@ -24,7 +24,7 @@ SERVICES = (*FOUNDATIONS, *WORKERS, "sink", "intake")
 METRICS_PORT = 9464
 """The first worker's; the others have the next ones. OpenTelemetry's choice for a Prometheus page."""
 
-LOCAL_SESSION_SECONDS = "4"
+LOCAL_SESSION_SECONDS = "3.5"
 """A killed worker's partitions flow again within five."""
 
 _PREFIX = "LEADLINE_"

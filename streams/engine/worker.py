@@ -159,7 +159,7 @@ class Engine:
             value_serializer="raw",
             consumer_auto_offset_reset="earliest",
             broker_session_timeout=config.session_timeout_seconds,
-            broker_heartbeat_interval=config.session_timeout_seconds / 4,
+            broker_heartbeat_interval=config.session_timeout_seconds / 8,  # by which others learn of a rebalance
             broker_commit_interval=0.5,
             broker_request_timeout=30.0,
             stream_wait_empty=True,
