@@ -6,7 +6,6 @@ again, so the other takes over. The time is the longest gap in the output of a p
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import ExitStack
 from itertools import count
@@ -14,10 +13,10 @@ from typing import Final
 
 from aiokafka.partitioner import murmur2
 
-from bench.contender import Process, running
+from bench.engine_process import engine_process
 from bench.errors import BenchmarkError
 from bench.registry import Samples, benchmark
-from bench.session import REPOSITORY, Session
+from bench.session import Session
 from connectors.kafka import clients
 from leadline.stack.services import LOCAL_SESSION_SECONDS
 from schemas.topics import changelog
@@ -44,33 +43,14 @@ def _round(session: Session, number: int) -> float:
     with ExitStack() as survivors:
         with ExitStack() as killed:
             for worker, stack in (("killed", killed), ("survivor", survivors)):
-                stack.enter_context(_worker(session, run, worker))
+                flags = "--table", "--exactly-once", f"--session-timeout={LOCAL_SESSION_SECONDS}"
+                stack.enter_context(engine_process(session, run, *flags, name=worker)).check()
             watch = _Watch(session, source, output)
             watch.until_all_flow()
         # The block's end has killed one.
         seconds = watch.standstill()
     broker.delete([source, output, changelog(run).name])
     return seconds
-
-
-def _worker(session: Session, run: str, worker: str) -> ExitStack:
-    broker = session.broker
-    options = {
-        "bootstrap": broker.bootstrap,
-        "source": f"{run}-source",
-        "output": f"{run}-output",
-        "group": run,
-        "data": session.home / "data" / f"{run}-{worker}",
-        "partitions": broker.partitions,
-        "session-timeout": LOCAL_SESSION_SECONDS,
-    }
-    arguments = [f"--{name}={value}" for name, value in options.items()]
-    command = [sys.executable, "-m", "bench.leadline_engine", *arguments, "--table", "--exactly-once"]
-    log = session.home / "logs" / f"{run}-{worker}.log"
-    stack = ExitStack()
-    process: Process = stack.enter_context(running(worker, command, log, {"PYTHONPATH": str(REPOSITORY)}))
-    process.check()
-    return stack
 
 
 def _a_key_for_each(partitions: int) -> list[bytes]:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Final
 
-from bench.contender import running
+from bench.engine_process import engine_process
 from bench.errors import BenchmarkError
 from bench.registry import Samples, benchmark
 from bench.session import REPOSITORY, Session
@@ -60,18 +60,13 @@ def _round(session: Session, flags: tuple[str, ...], number: int) -> dict[str, f
     broker, run = session.broker, f"hop{len(flags)}-{number}"
     source, output = f"{run}-source", f"{run}-output"
     broker.create(source, output, changelog(run).name)
-    options = {
-        "bootstrap": broker.bootstrap,
-        "source": source,
-        "output": output,
-        "group": run,
-        "data": session.home / "data" / run,
-        "partitions": broker.partitions,
-    }
-    command = [sys.executable, "-m", "bench.leadline_engine", *(f"--{k}={v}" for k, v in options.items()), *flags]
-    log = session.home / "logs" / f"{run}.log"
-    with running("leadline", command, log, {"PYTHONPATH": str(REPOSITORY)}) as process:
-        shared = {name: options[name] for name in ("bootstrap", "source", "output", "partitions")}
+    with engine_process(session, run, *flags) as process:
+        shared = {
+            "bootstrap": broker.bootstrap,
+            "source": source,
+            "output": output,
+            "partitions": broker.partitions,
+        }
         own = {"rate": RATE, "seconds": SECONDS, "warm-up": WARM_UP_SECONDS, "size": RECORD_BYTES}
         arguments = [f"--{name}={value}" for name, value in (shared | own).items()]
         probe = [sys.executable, "-m", "bench.latency_probe", *arguments]

@@ -7,15 +7,15 @@ is the resident memory at the end above that after the warm-up, each the median 
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Final
 
-from bench.contender import Process, running
+from bench.contender import Process
+from bench.engine_process import engine_process
 from bench.errors import BenchmarkError
 from bench.registry import Samples, benchmark
-from bench.session import REPOSITORY, Session
+from bench.session import Session
 from connectors.kafka import clients
 from schemas.topics import changelog
 
@@ -40,19 +40,9 @@ def memory(session: Session) -> Samples:
     broker, run = session.broker, "memory"
     source, output = f"{run}-source", f"{run}-output"
     broker.create(source, output, changelog(run).name)
-    options = {
-        "bootstrap": broker.bootstrap,
-        "source": source,
-        "output": output,
-        "group": run,
-        "data": session.home / "data" / run,
-        "partitions": broker.partitions,
-    }
-    arguments = [f"--{name}={value}" for name, value in options.items()]
-    command = [sys.executable, "-m", "bench.leadline_engine", *arguments, "--table", "--exactly-once"]
-    log = session.home / "logs" / f"{run}.log"
-    with running("leadline", command, log, {"PYTHONPATH": str(REPOSITORY)}) as process:
+    with engine_process(session, run, "--table", "--exactly-once") as process:
         minutes = _minutes(session, process, source, output)
+    broker.delete([source, output, changelog(run).name])
     for number, megabytes in enumerate(minutes, 1):
         session.console.print(f"  minute {number:<3} {megabytes:>8.1f} MB resident", highlight=False)
     return {"leadline": [minutes[-1] - minutes[WARM_UP_MINUTES]]}
