@@ -1,4 +1,5 @@
-"""The configuration in YAML, a file or a folder. ``${NAME}`` in a value stands for an environment variable."""
+"""The configuration in YAML, a file or a folder. ``${NAME}`` in a value stands for an environment variable, which is
+filled in here or by whoever uses the release: see :mod:`schemas.config.placeholders`."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from connectors.config_files.document import Document
 from connectors.config_files.explain import explain
 from connectors.config_files.fault import ConfigurationError, Fault, Place
 from connectors.config_files.layout import KINDS, read
+from schemas.config.placeholders import WrittenRelease, known_as
 from schemas.config.release import IDENTITY, Configuration, reference_faults
 
 __all__ = ["ConfigurationError", "Fault", "LoadedConfiguration", "Place", "load", "load_configuration"]
@@ -20,9 +22,10 @@ __all__ = ["ConfigurationError", "Fault", "LoadedConfiguration", "Place", "load"
 
 @dataclass(frozen=True)
 class LoadedConfiguration:
-    """A valid configuration, and where everything in it was written."""
+    """A valid configuration, as it is here and as it was written, and where everything in it was written."""
 
     configuration: Configuration
+    written: WrittenRelease
     document: Document
 
     def place_of(self, kind: str, id: str | None = None, field: str | None = None) -> Place | None:  # noqa: A002
@@ -36,7 +39,7 @@ class LoadedConfiguration:
         return {
             (kind, entity[IDENTITY[kind]]): index
             for kind in KINDS
-            for index, entity in enumerate(self.document.data[kind])
+            for index, entity in enumerate(self.document.data.get(kind, ()))
         }
 
 
@@ -60,7 +63,8 @@ def load(path: Path, environment: Mapping[str, str]) -> LoadedConfiguration:
         details = error.errors(include_url=False)
     else:
         if not faults:
-            return LoadedConfiguration(configuration, document)
+            written = WrittenRelease.of(configuration, document.raw)
+            return LoadedConfiguration(known_as(configuration, written.release), written, document)
         details = []
     lists = {kind: found if isinstance(found := document.data.get(kind), list) else [] for kind in KINDS}
     told = {detail["loc"] for detail in details}

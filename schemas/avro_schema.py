@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from schemas.events import MODELS
+from schemas.messages import MODELS
 
 AVRO_DIR: Final = Path(__file__).parent / "avro"
 CATALOGUE: Final = AVRO_DIR / "catalogue.json"

@@ -17,7 +17,8 @@ import fastavro
 from pydantic import BaseModel, ValidationError
 
 from schemas.avro_schema import schema_of, subject
-from schemas.events import BY_TOPIC, MODELS, Message, RawLead
+from schemas.events import RawLead
+from schemas.messages import BY_TOPIC, MODELS, Message
 from schemas.reasons import Reason
 
 MAGIC: Final = 0
@@ -132,7 +133,7 @@ def decode_raw_lead(value: bytes | None) -> RawLead:
 def _text(field: object) -> str:
     # A lone surrogate (a JSON escape such as \ud800) is no text that Avro or ClickHouse could hold.
     text = field if isinstance(field, str) else json.dumps(field, ensure_ascii=False)
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def warm_up() -> None:

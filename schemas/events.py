@@ -6,38 +6,16 @@ released; a field is added with a default, never renamed or retyped.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, ClassVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from schemas import topics
+from schemas.decision import Slip, Trace
 from schemas.identity import Step
-
-
-def _to_milliseconds(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise ValueError("a time needs a zone")
-    moment = moment.astimezone(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-
-
-Timestamp = Annotated[datetime, AfterValidator(_to_milliseconds)]
-"""A moment in UTC, in whole milliseconds, as Avro and ClickHouse keep it."""
-
-Money = Annotated[
-    Decimal, Field(max_digits=12, decimal_places=4, ge=0), AfterValidator(lambda m: m.quantize(Decimal("0.0001")))
-]
-"""An amount in the account's currency, Decimal(12, 4)."""
-
-
-class Frozen(BaseModel):
-    """A value: compared by content, never changed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from schemas.values import Frozen, Money, Timestamp
 
 
 class RawLead(Frozen):
@@ -56,7 +34,7 @@ class Consent(Frozen):
     url: str | None = None
     ip: str | None = None
     at: Timestamp | None = None
-    sellers: list[str] = []
+    sellers: list[str] = []  # noqa: RUF012  # pydantic copies defaults
     trustedform_cert_url: str | None = None
     jornaya_lead_id: str | None = None
 
@@ -72,7 +50,7 @@ class Lead(Frozen):
     email: str | None
     zip: str
     state: str
-    extra: dict[str, str] = {}
+    extra: dict[str, str] = {}  # noqa: RUF012
     test: bool = False
     consent: Consent | None = None
 
@@ -116,7 +94,7 @@ class LeadValidated(Event):
     person: str
     lead: Lead
     raw: dict[str, str]
-    warnings: list[Rejection] = []
+    warnings: list[Rejection] = []  # noqa: RUF012
 
 
 class LeadRejected(Event):
@@ -161,60 +139,58 @@ class LeadDuplicate(Event):
     key_set: str = ""
 
 
-class Candidate(Frozen):
-    """A campaign that qualifies, at its price."""
-
-    campaign: str
-    buyer: str
-    price: Money
-
-
-class Evaluation(Frozen):
-    """What routing found about one campaign: its rank among the candidates, or the first failing predicate."""
-
-    campaign: str
-    reason: str | None
-    rank: int | None
-
-
 class LeadRouted(Event):
-    """The decision: the candidates in the order they will be offered the lead."""
+    """The decision: a slip with at least one candidate. ``attempt`` counts the decisions about a lead in a run."""
 
     TOPIC = topics.ROUTED
     STEP = Step.ROUTING
     person: str
-    candidates: list[Candidate]
-    evaluations: list[Evaluation]
+    slip: Slip
+    trace: Trace
 
 
 class LeadUnrouted(Event):
-    """Nobody qualifies."""
+    """Nobody qualifies. ``held`` until then at the latest: the lead is decided about again."""
 
     TOPIC = topics.UNROUTED
     STEP = Step.ROUTING
     person: str
     reason: str
-    evaluations: list[Evaluation]
+    route: str
+    trace: Trace
+    held: Timestamp | None
 
 
 class Decline(Frozen):
-    """A candidate that did not take the lead."""
+    """A leg that did not take the lead, as far as anybody knows; ``cursor`` is its place on the slip."""
 
+    cursor: int
     campaign: str
     buyer: str
     reason: str
 
 
+class Sale(Frozen):
+    """A leg that was sold, or may be (``unknown``: its outcome is); ``cursor`` is its place on the slip."""
+
+    cursor: int
+    unknown: bool
+
+
 class Offer(Event):
-    """One lead offered to one campaign: ``candidates[cursor]`` of the routing slip. ``attempt`` is the cursor."""
+    """One lead offered to one campaign: ``slip.candidates[cursor]``. ``decision`` counts the decisions about the lead
+    in the run, and ``attempt`` follows from it and the cursor (:func:`schemas.identity.attempt_of`). ``declines`` and
+    ``sales`` are what became of the legs before."""
 
     TOPIC = topics.OFFERS
     STEP = Step.OFFER
     person: str
     lead: Lead
-    candidates: list[Candidate]
+    slip: Slip
     cursor: Annotated[int, Field(ge=0, lt=2**31)]
+    decision: int
     declines: list[Decline]
+    sales: list[Sale]
 
 
 class Outcome(StrEnum):
@@ -247,7 +223,9 @@ class Delivery(Event):
 
 
 class LeadDelivered(Event):
-    """A sold lead."""
+    """A sale of a lead; ``attempt`` follows from the decision and the number of its sales before
+    (:func:`schemas.identity.attempt_of`). ``payout`` is what this sale costs: a source's payout with a lead's first
+    sale, and its share of every price. ``declines`` are the candidates that were asked since the sale before."""
 
     TOPIC = topics.DELIVERED
     STEP = Step.DELIVERY
@@ -256,20 +234,37 @@ class LeadDelivered(Event):
     buyer: str
     price: Money
     reference: str | None
+    company: str
+    payout: Money
+    exclusive: bool
+    route: str
+    tier: str
+    decision: int
+    declines: list[Decline]
 
 
 class LeadUndelivered(Event):
-    """A lead that no candidate took."""
+    """A lead that no candidate of a decision took; ``attempt`` is :func:`schemas.identity.attempt_of` the decision."""
 
     TOPIC = topics.UNDELIVERED
     STEP = Step.DELIVERY
     person: str
     reason: str
     declines: list[Decline]
+    route: str
+    decision: int
+
+
+class FeedbackKind(StrEnum):
+    """What a buyer may say later."""
+
+    RETURN = "return"
+    DISPOSITION = "disposition"
+    CONVERSION = "conversion"
 
 
 class Feedback(Event):
-    """What a buyer says about a lead it bought."""
+    """What a buyer says about a lead it bought; ``kind`` is a :class:`FeedbackKind`."""
 
     TOPIC = topics.FEEDBACK
     STEP = Step.FEEDBACK
@@ -279,47 +274,3 @@ class Feedback(Event):
     kind: str
     reason: str | None
     amount: Money | None
-
-
-class Capacity(Frozen):
-    """What a campaign has taken of its daily cap; ``taken`` counts reserved and sold leads."""
-
-    TOPIC: ClassVar[topics.TopicSpec] = topics.CAPACITY
-    campaign: str
-    day: str
-    cap: int
-    taken: int
-    occurred_at: Timestamp
-
-
-class ConfigEntity(Frozen):
-    """One entity of a configuration release, as JSON."""
-
-    TOPIC: ClassVar[topics.TopicSpec] = topics.CONFIG
-    kind: str
-    entity: str
-    release: str
-    document: str
-    occurred_at: Timestamp
-
-
-Message = RawLead | Event | Capacity | ConfigEntity
-
-MODELS: tuple[type[RawLead] | type[Event] | type[Capacity] | type[ConfigEntity], ...] = (
-    RawLead,
-    LeadValidated,
-    LeadRejected,
-    LeadClaim,
-    LeadUnique,
-    LeadDuplicate,
-    LeadRouted,
-    LeadUnrouted,
-    Offer,
-    Delivery,
-    LeadDelivered,
-    LeadUndelivered,
-    Feedback,
-    Capacity,
-    ConfigEntity,
-)
-BY_TOPIC = {model.TOPIC.name: model for model in MODELS}

@@ -10,6 +10,9 @@ from uuid import UUID, uuid5
 
 LEADS_NAMESPACE: Final = UUID("b2e61f6c-7b60-5d0a-9b0f-3c1e5d5f0c11")
 
+ATTEMPTS_PER_DECISION: Final = 500
+"""At most so many candidates are on a slip."""
+
 
 class Step(StrEnum):
     """The step of a lead's life that an event reports; the ``stage`` column of the warehouse."""
@@ -36,9 +39,16 @@ def event_id(lead_id: UUID, step: Step, run: int = 0, attempt: int = 0) -> UUID:
     return uuid5(lead_id, f"{step}:{run}:{attempt}")
 
 
-def idempotency_key(lead_id: UUID, campaign: str) -> UUID:
-    """What a buyer sees to recognise a repeated post. It has no run: a replay is the same post."""
-    return uuid5(lead_id, f"post:{campaign}")
+def attempt_of(decision: int, number: int = 0) -> int:
+    """The attempt of the event of that number which follows from a decision: an offer's number is its cursor, a sale's
+    how many sales of the decision were before it."""
+    return decision * ATTEMPTS_PER_DECISION + number
+
+
+def idempotency_key(lead_id: UUID, campaign: str, *, exclusive: bool = True) -> UUID:
+    """What a buyer sees to recognise a repeated post. It has no run: a replay is the same post. A campaign that did not
+    want a lead for itself alone and is asked to share it is asked anew."""
+    return uuid5(lead_id, f"post:{campaign}" if exclusive else f"post:{campaign}:shared")
 
 
 def person(secret: bytes, *, phone: str | None, email: str | None) -> str:

@@ -43,6 +43,7 @@ STEP_SECONDS: Final = Metric("leadline_step_seconds", Kind.HISTOGRAM, "a step, d
 WRITE_SECONDS: Final = Metric(
     "leadline_write_seconds", Kind.HISTOGRAM, "writing a step: its transaction or its acknowledgements", buckets=SECONDS
 )
+TICK_FAILURES: Final = Metric("leadline_tick_failures_total", Kind.COUNTER, "ticks that failed, and come again")
 EFFECTS_IN_FLIGHT: Final = Metric("leadline_effects_in_flight", Kind.GAUGE, "effects being performed")
 EFFECTS: Final = Metric("leadline_effects_total", Kind.COUNTER, "effects whose results are settled")
 EFFECTS_UNKNOWN: Final = Metric(

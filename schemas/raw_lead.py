@@ -25,7 +25,8 @@ def label_of(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RawArrival:
-    """A raw lead with its id: the header's (a replay or the intake), the producer's, or its place in the log."""
+    """A raw lead with its id: the header's (a replay or the intake), the producer's, or its place in the log.
+    ``partition`` is the one that it came in, which a replay does not change."""
 
     fields: dict[str, str]
     lead_id: UUID
@@ -33,6 +34,7 @@ class RawArrival:
     run: int
     received_at: datetime
     traceparent: str | None
+    partition: int = 0
 
 
 def arrival_of(record: Record) -> RawArrival:
@@ -55,6 +57,7 @@ def arrival_of(record: Record) -> RawArrival:
         run=headers.run_of(record.headers),
         received_at=headers.received_at_of(record.headers, record.timestamp),
         traceparent=headers.traceparent_of(record.headers),
+        partition=record.partition,
     )
 
 

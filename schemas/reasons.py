@@ -47,6 +47,14 @@ class Reason(StrEnum):
     CONSENT_INVALID = "consent.invalid"
     CONSENT_EXPIRED = "consent.expired"
 
+    SOURCE_MISSING = "source.missing"
+    SOURCE_UNKNOWN = "source.unknown"
+    SOURCE_PAUSED = "source.paused"
+    SOURCE_VERTICAL = "source.vertical"
+    SOURCE_CAP = "source.cap"
+    SUB_ID_PAUSED = "sub_id.paused"
+    SUB_ID_CAP = "sub_id.cap"
+
     # Warnings (validation): the lead passes.
     AREA_CODE_ELSEWHERE = "phone.area_code_elsewhere"
     COMPUTED_INVALID = "computed.invalid"
@@ -61,7 +69,7 @@ class Reason(StrEnum):
     DUPLICATE_KEY_SET = "duplicate.key_set"
     DUPLICATE_PAYLOAD = "duplicate.payload"
 
-    # Eligibility (routing): the first failing predicate of a campaign.
+    # Eligibility (routing): the first failing predicate of a campaign, in this order.
     FILTER_VERTICAL = "filter.vertical"
     CAMPAIGN_PAUSED = "campaign.paused"
     FILTER_STATE = "filter.state"
@@ -71,10 +79,27 @@ class Reason(StrEnum):
     SCHEDULE_CLOSED = "schedule.closed"
     FILTER_EXPRESSION = "filter.expression"
     FILTER_EXPRESSION_ERROR = "filter.expression_error"  # a field it names is missing, or of another type
+    ROUTE_GROUP = "route.group"  # no group of the route has the campaign
+    SELLER_NOT_NAMED = "consent.seller_not_named"
+    PRICE_FLOOR = "price.floor"
+    PRICE_MARGIN = "price.margin"
+    LEAD_SOLD = "lead.sold"  # its company had this very lead or others keep it; after a return: its group was before
+    BUYER_BOUGHT_BEFORE = "buyer.bought_before"
+    SHARE_LIMIT = "share.limit"
+    SLIP_FULL = "route.slip_full"  # others rank above it, and no more are asked
     NO_CAMPAIGN = "route.no_campaign"
+    NO_ROUTE = "route.none"  # the vertical's routes do not take the lead
+
+    # Caps (a hint in routing, the authority in delivery).
+    CAP_HOUR = "cap.hour"
+    CAP_DAY = "cap.day"
+    CAP_WEEK = "cap.week"
+    CAP_MONTH = "cap.month"
+    CAP_TOTAL = "cap.total"
+    CREDIT_EXHAUSTED = "credit.exhausted"
 
     # Delivery.
-    CAP_DAILY = "cap.daily"
+    TIME_BUDGET = "route.time_budget"
     LEAD_TEST = "lead.test"
     CAMPAIGN_UNKNOWN = "campaign.unknown"
     BUYER_REJECTED = "buyer.rejected"

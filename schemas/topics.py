@@ -27,7 +27,7 @@ class Key(StrEnum):
     PERSON = "person"
     FINGERPRINT = "fingerprint"
     LEAD = "lead_id"
-    BUYER = "buyer"
+    COMPANY = "company"
     CAMPAIGN = "campaign"
     ENTITY = "entity"
     ORIGINAL = "original"
@@ -83,7 +83,7 @@ UNIQUE = TopicSpec("leads.unique", Key.PERSON, "the first lead of its fingerprin
 DUPLICATE = TopicSpec("leads.duplicate", Key.PERSON, "whose duplicate a lead is, and by which rule")
 ROUTED = TopicSpec("leads.routed", Key.PERSON, "the routing decision with its trace")
 UNROUTED = TopicSpec("leads.unrouted", Key.PERSON, "why no campaign qualifies")
-OFFERS = TopicSpec("offers", Key.BUYER, "one lead offered to one campaign, with its routing slip", personal_data=True)
+OFFERS = TopicSpec("offers", Key.COMPANY, "one lead offered to one campaign, with its routing slip", personal_data=True)
 DELIVERIES = TopicSpec("deliveries", Key.PERSON, "each attempt at a delivery: outcome, price, timings")
 DELIVERED = TopicSpec("leads.delivered", Key.PERSON, "a sold lead: to whom, for how much")
 UNDELIVERED = TopicSpec("leads.undelivered", Key.PERSON, "a lead that every candidate declined")
@@ -91,7 +91,7 @@ FEEDBACK = TopicSpec("feedback", Key.PERSON, "what a buyer says later: return, d
 CAPACITY = TopicSpec(
     "capacity",
     Key.CAMPAIGN,
-    "what a campaign can still take: a hint for routing, never the authority",
+    "what a campaign has used of its caps: a hint for routing, never the authority",
     retention_days=None,
     cleanup=Cleanup.COMPACT,
     single=True,

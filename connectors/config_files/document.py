@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +10,10 @@ from typing import Any, Final
 import yaml
 
 from connectors.config_files.fault import Fault, Place
+from schemas.config.placeholders import VARIABLE, Location
 
-VARIABLE: Final = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 MAP: Final = "tag:yaml.org,2002:map"
 SEQUENCE: Final = "tag:yaml.org,2002:seq"
-
-Location = tuple[str | int, ...]
-"""Where a value is in the configuration: ("campaigns", 3, "states", 0)."""
 
 
 @dataclass

@@ -13,8 +13,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from connectors.config_files.document import Document, Location
+from connectors.config_files.document import Document
 from connectors.config_files.fault import Fault, Place
+from schemas.config.placeholders import Location
 from schemas.config.release import IDENTITY, Configuration
 
 FORMS: Final = {
@@ -73,7 +74,7 @@ def _message(document: Document, error: ErrorDetails) -> str:
             return "this setting is missing"
         case "extra_forbidden":
             return "unknown setting"
-        case "unknown_reference":
+        case "unknown_reference" | "other_vertical":
             return error["msg"].split(": ", 1)[1]
         case "named_twice":
             kind = str(error["loc"][0])

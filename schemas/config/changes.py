@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from schemas.config.release import IDENTITY, Configuration
+from schemas.config.placeholders import WrittenRelease
+from schemas.config.release import IDENTITY, Configuration, EntityVersion
 
 
 class _Absent:
@@ -40,13 +41,15 @@ class EntityChange:
     fields: tuple[FieldChange, ...]
 
 
-def changes(old: Configuration, new: Configuration) -> tuple[EntityChange, ...]:
-    """Every entity that differs, by kind and then by id; none where both are the same release."""
+def changes(
+    old: Configuration | WrittenRelease | None, new: Configuration | WrittenRelease
+) -> tuple[EntityChange, ...]:
+    """Every entity that differs, by kind and then by id; none where both are the same release. To None, which has
+    nothing, everything is added."""
+    olds: Mapping[tuple[str, str], EntityVersion] = {} if old is None else old.entities
     found = []
-    for key in sorted(
-        old.entities.keys() | new.entities.keys(), key=lambda key: (list(IDENTITY).index(key[0]), key[1])
-    ):
-        before, after = old.entities.get(key), new.entities.get(key)
+    for key in sorted(olds.keys() | new.entities.keys(), key=lambda key: (list(IDENTITY).index(key[0]), key[1])):
+        before, after = olds.get(key), new.entities.get(key)
         if before is not None and after is not None:
             if before.hash != after.hash:
                 fields = tuple(_fields("", before.content, after.content))

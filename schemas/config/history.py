@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from schemas.config.release import Configuration
-from schemas.events import ConfigEntity
+from schemas.config.placeholders import WrittenRelease
+from schemas.config.release import EntityVersion
+from schemas.messages import ConfigEntity
 
 RELEASE: Final = "release"
 APPLIED: Final = "applied"
@@ -51,7 +52,6 @@ class ReleaseHistory:
     applied: list[Applied] = field(default_factory=list)
     _entities: dict[str, tuple[str, str]] = field(default_factory=dict)
     _releases: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
-    _loaded: dict[str, Configuration] = field(default_factory=dict)
 
     @property
     def current(self) -> str | None:
@@ -73,28 +73,31 @@ class ReleaseHistory:
         else:
             self._entities[key.removeprefix("entity/")] = (record.kind, record.document)
 
-    def configuration(self, release: str) -> Configuration:
-        """A release whole.
+    @property
+    def releases(self) -> list[str]:
+        """Every release there is."""
+        return list(self._releases)
+
+    def written(self, release: str) -> WrittenRelease:
+        """A release whole, its placeholders unfilled.
 
         Raises:
             UnknownReleaseError: there is none of that name.
-            ValueError: this version of Leadline cannot read it.
         """
-        if release not in self._loaded:
-            if release not in self._releases:
-                raise UnknownReleaseError(f"no release {release!r}; `leadline config history` lists them")
-            document: dict[str, list[object]] = {kind: [] for kind in Configuration.model_fields}
-            for kind, _, content in self._releases[release]:
-                document.setdefault(kind, []).append(json.loads(self._entities[content][1]))
-            self._loaded[release] = Configuration.model_validate(document)
-        return self._loaded[release]
+        if release not in self._releases:
+            raise UnknownReleaseError(f"no release {release!r}; `leadline config history` lists them")
+        versions = (
+            EntityVersion(kind, id_, json.loads(self._entities[content][1]))
+            for kind, id_, content in self._releases[release]
+        )
+        return WrittenRelease(release, {(version.kind, version.id): version for version in versions})
 
     def records_of(
-        self, configuration: Configuration, at: datetime, author: str, message: str
+        self, written: WrittenRelease, at: datetime, author: str, message: str
     ) -> Iterator[tuple[str, ConfigEntity]]:
-        """The records, with their keys, that put a configuration in force. To be written together."""
-        release = configuration.release
-        entities = configuration.entities.values()
+        """The records, with their keys, that put a release in force. To be written together."""
+        release = written.release
+        entities = written.entities.values()
         for version in entities:
             if version.hash not in self._entities:
                 document = json.dumps(version.content, ensure_ascii=False, separators=(",", ":"))

@@ -1,58 +1,20 @@
-"""Traps in a valid configuration: what is allowed and probably not meant. A rule is one function of :data:`RULES`."""
+"""Traps in a valid configuration: what is allowed and probably not meant. A rule is one function of
+:data:`~schemas.config.trap.RULES`; those of distribution are in :mod:`schemas.config.route_lint`."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
+from schemas.config import route_lint
 from schemas.config.campaign import Campaign
 from schemas.config.release import Configuration
+from schemas.config.route import Method
+from schemas.config.trap import RULES, Finding, Severity, Trap, rule
 
-
-class Severity(StrEnum):
-    """A warning is probably a mistake; information is what one may not expect."""
-
-    WARNING = "warning"
-    INFO = "info"
-
-
-@dataclass(frozen=True)
-class Trap:
-    """Where a rule applies: an entity by kind (``campaigns``) and id, a field of it, or a whole kind (``id`` None)."""
-
-    kind: str
-    id: str | None
-    field: str | None
-    message: str
-    hint: str = ""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A trap with the rule that found it, such as ``campaign.unreachable``."""
-
-    code: str
-    severity: Severity
-    trap: Trap
-
-
-Rule = Callable[[Configuration], Iterator[Trap]]
-RULES: Final[dict[str, tuple[Severity, Rule]]] = {}
-
-
-def rule(code: str, severity: Severity) -> Callable[[Rule], Rule]:
-    """Registers a rule under its code."""
-
-    def register(function: Rule) -> Rule:
-        RULES[code] = (severity, function)
-        return function
-
-    return register
+__all__ = ["RULES", "Finding", "Severity", "Trap", "lint"]
 
 
 def lint(configuration: Configuration) -> tuple[Finding, ...]:
@@ -67,10 +29,16 @@ def lint(configuration: Configuration) -> tuple[Finding, ...]:
 def unreachable(configuration: Configuration) -> Iterator[Trap]:
     """A campaign that no lead can ever reach."""
     for campaign in configuration.campaigns:
-        if campaign.daily_cap == 0:
-            message = "no lead is ever sold to it: its daily cap is 0"
-            hint = "leave daily_cap out for no cap, or write status: paused to stop it for a while"
-            yield Trap("campaigns", campaign.id, "daily_cap", message, hint)
+        buyer = configuration.buyer_by_id[campaign.buyer]
+        # A cap on one source's leads may well be 0, and stops no other's.
+        if any(cap.limit == 0 and cap.source is None for cap in campaign.caps):
+            message = "no lead is ever sold to it: a cap of it is 0"
+            hint = "leave the cap out for none, or write status: paused to stop it for a while"
+            yield Trap("campaigns", campaign.id, "caps", message, hint)
+        elif any(cap.limit == 0 and cap.source is None for cap in buyer.caps) or buyer.credit == 0:
+            message = f"no lead is ever sold to it: a cap of its buyer {buyer.id}, or its credit, is 0"
+            hint = "leave the cap or the credit out for none, or write status: paused to stop it for a while"
+            yield Trap("campaigns", campaign.id, "buyer", message, hint)
 
 
 @rule("campaign.paused", Severity.INFO)
@@ -130,6 +98,72 @@ def unused_buyer(configuration: Configuration) -> Iterator[Trap]:
             yield Trap("buyers", buyer.id, None, "it has no campaign, so it gets no leads")
 
 
+@rule("source.open", Severity.WARNING)
+def open_source(configuration: Configuration) -> Iterator[Trap]:
+    """A source without a key where others have keys."""
+    if any(source.keys for source in configuration.sources):
+        for source in configuration.sources:
+            if not source.keys:
+                message = "anybody may post leads in its name to the intake: it has no key, and other sources do"
+                yield Trap("sources", source.id, "keys", message, "`leadline source key` makes one")
+
+
+@rule("source.unrouted", Severity.WARNING)
+def unrouted_source(configuration: Configuration) -> Iterator[Trap]:
+    """A source whose leads of a vertical no route takes."""
+    for source in configuration.sources:
+        for vertical, routes in configuration.routes_of.items():
+            may_send = not source.verticals or vertical in source.verticals
+            if may_send and routes and all(route.sources and source.id not in route.sources for route in routes):
+                message = f"its leads of {vertical} stay unsold: every route of {vertical} is for other sources"
+                yield Trap("sources", source.id, None, message, "add it to the sources of a route")
+
+
+@rule("source.stopped", Severity.WARNING)
+def stopped_source(configuration: Configuration) -> Iterator[Trap]:
+    """A cap that lets no lead of a source or a sub id through."""
+    hint = "leave the cap out for none, or write status: paused, which says so to the sender"
+    for source in configuration.sources:
+        if any(cap.limit == 0 for cap in source.caps):
+            yield Trap("sources", source.id, "caps", "all its leads are rejected: a cap of it is 0", hint)
+        for sub in source.sub_ids:
+            if any(cap.limit == 0 for cap in sub.caps):
+                message = f"all leads of its sub id {sub.id} are rejected: a cap of it is 0"
+                yield Trap("sources", source.id, "sub_ids", message, hint)
+
+
+@rule("source.paid_all", Severity.WARNING)
+def paid_all(configuration: Configuration) -> Iterator[Trap]:
+    """A source that is paid the whole of every price."""
+    for source in configuration.sources:
+        if source.revshare == 100:
+            message = "nothing of a sale remains: its revshare is 100 percent"
+            yield Trap(
+                "sources", source.id, "revshare", message, 'write its share of each price, such as revshare: "70"'
+            )
+
+
+@rule("source.paused", Severity.INFO)
+def paused_source(configuration: Configuration) -> Iterator[Trap]:
+    """A source, or a sub id, that is switched off."""
+    yield from _sources_with(configuration, "paused", "paused: its leads are rejected")
+
+
+@rule("source.test", Severity.INFO)
+def test_source(configuration: Configuration) -> Iterator[Trap]:
+    """A source, or a sub id, whose leads are never sold."""
+    yield from _sources_with(configuration, "test", "all its leads are test leads: none is ever posted to a buyer")
+
+
+def _sources_with(configuration: Configuration, status: str, message: str) -> Iterator[Trap]:
+    for source in configuration.sources:
+        if source.status == status:
+            yield Trap("sources", source.id, "status", message)
+        for sub in source.sub_ids:
+            if sub.status == status:
+                yield Trap("sources", source.id, "sub_ids", f"sub id {sub.id}: {message}")
+
+
 @rule("campaign.always_open", Severity.INFO)
 def always_open(configuration: Configuration) -> Iterator[Trap]:
     """Campaigns without a schedule: told once where none has one."""
@@ -153,7 +187,7 @@ def everywhere(configuration: Configuration) -> Iterator[Trap]:
 @rule("campaign.tie", Severity.INFO)
 def ties(configuration: Configuration) -> Iterator[Trap]:
     """Campaigns of equal priority that compete for the same leads: they take turns, whatever they pay."""
-    for vertical, campaigns in configuration.campaigns_of.items():
+    for place, campaigns in _by_priority(configuration):
         groups: defaultdict[int, list[Campaign]] = defaultdict(list)
         for campaign in campaigns:
             groups[campaign.priority].append(campaign)
@@ -161,10 +195,19 @@ def ties(configuration: Configuration) -> Iterator[Trap]:
             tied = [one for one in group if any(one is not other and _meet(one, other) for other in group)]
             if tied:
                 others = ", ".join(campaign.id for campaign in tied[1:])
-                message = (
-                    f"has priority {priority} in {vertical} in common with {others}: those that overlap take turns"
-                )
+                message = f"has priority {priority} in {place} in common with {others}: those that overlap take turns"
                 yield Trap("campaigns", tied[0].id, "priority", message, "lower goes first")
+
+
+def _by_priority(configuration: Configuration) -> Iterator[tuple[str, Sequence[Campaign]]]:
+    """The campaigns that are asked by their priority, with the name of where that is."""
+    for vertical, routes in configuration.routes_of.items():
+        if not routes:
+            yield vertical, configuration.campaigns_of[vertical]
+        for route in routes:
+            for group, campaigns in zip(route.groups, route_lint.members(configuration, route), strict=False):
+                if group.method is Method.PRIORITY:
+                    yield f"group {group.name} of route {route.id}", campaigns
 
 
 def _meet(one: Campaign, other: Campaign) -> bool:

@@ -15,11 +15,16 @@ from pydantic import BaseModel
 
 from schemas.config.buyer import Buyer
 from schemas.config.campaign import Campaign
+from schemas.config.cap import Cap, CapWindow
 from schemas.config.delivery import DirectPost
 from schemas.config.release import Configuration
+from schemas.config.route import Route
+from schemas.config.source import Source
 from schemas.config.vertical import Vertical
-from schemas.events import Candidate, Event, Lead, LeadUnique, LeadValidated, Offer
-from schemas.identity import LEADS_NAMESPACE, Step, event_id, person
+from schemas.decision import Candidate, Slip, Tier
+from schemas.events import Event, Lead, LeadDelivered, LeadUndelivered, LeadUnique, LeadValidated, Offer
+from schemas.identity import LEADS_NAMESPACE, Step, attempt_of, event_id, person
+from schemas.reasons import Reason
 from streams.stage import Context
 
 NOW = datetime(2026, 3, 4, 17, 0, tzinfo=UTC)
@@ -64,6 +69,11 @@ def raw_fields(**changes: str) -> dict[str, str]:
     return fields | changes
 
 
+def cap(limit: object, window: str = "day", **changes: Any) -> Cap:
+    """A cap on leads a day, unless it is said otherwise."""
+    return Cap(window=CapWindow(window), limit=Decimal(str(limit)), **changes)
+
+
 def campaign(name: str, **changes: Any) -> Campaign:
     """A campaign of a buyer of the same name; ``idempotent`` goes to its delivery."""
     delivery = DirectPost(url="http://127.0.0.1:9/leads", idempotent=changes.pop("idempotent", True))
@@ -71,13 +81,27 @@ def campaign(name: str, **changes: Any) -> Campaign:
     return Campaign(id=name, **fields | changes)
 
 
-def configuration(*campaigns: Campaign, verticals: Iterable[Vertical] = ()) -> Configuration:
+def configuration(
+    *campaigns: Campaign,
+    verticals: Iterable[Vertical] = (),
+    buyers: Iterable[Buyer] = (),
+    sources: Iterable[Source] = (),
+    routes: Iterable[Route] = (),
+) -> Configuration:
     """A configuration with every vertical and buyer that the campaigns name."""
     named = {v.name: v for v in verticals}
     for name in ("solar", *(c.vertical for c in campaigns)):
         named.setdefault(name, Vertical(name=name))
-    buyers = {c.buyer: Buyer(id=c.buyer, name=c.buyer.title()) for c in campaigns}
-    return Configuration(verticals=tuple(named.values()), buyers=tuple(buyers.values()), campaigns=campaigns)
+    accounts = {b.id: b for b in buyers}
+    for name in (c.buyer for c in campaigns):
+        accounts.setdefault(name, Buyer(id=name, name=name.title()))
+    return Configuration(
+        verticals=tuple(named.values()),
+        buyers=tuple(accounts.values()),
+        campaigns=campaigns,
+        sources=tuple(sources),
+        routes=tuple(routes),
+    )
 
 
 def context(release: Configuration | None = None, now: datetime = NOW) -> Context:
@@ -109,20 +133,91 @@ def validated(
 
 
 def unique(
-    name: object, *, run: int = 0, vertical: str = "solar", content: Lead | None = None, received_at: datetime = NOW
+    name: object,
+    *,
+    run: int = 0,
+    vertical: str = "solar",
+    content: Lead | None = None,
+    received_at: datetime = NOW,
+    who: object = None,
+    **changes: Any,
 ) -> LeadUnique:
-    """A lead on its way to routing, of a person of its own."""
-    common = _envelope(name, Step.DEDUP, run, vertical, received_at)
-    return LeadUnique(**common, person=person(SECRET, phone=str(name), email=None), lead=content or lead())
+    """A lead, of a person of its own unless ``who`` is said, on its way to routing."""
+    common = _envelope(name, Step.DEDUP, run, vertical, received_at) | changes
+    return LeadUnique(**common, person=person(SECRET, phone=str(who or name), email=None), lead=content or lead())
 
 
-def offer(name: object, candidates: Iterable[Campaign], *, run: int = 0, cursor: int = 0) -> Offer:
-    """A lead on its way to the delivery to ``candidates[cursor]``."""
-    slip = [Candidate(campaign=c.id, buyer=c.buyer, price=c.price) for c in candidates]
+def slip(legs: Iterable[Campaign | Candidate], **changes: Any) -> Slip:
+    """A routing slip of one tier and one sale; a campaign is an exclusive leg at its price."""
+    candidates = [
+        leg
+        if isinstance(leg, Candidate)
+        else Candidate(campaign=leg.id, buyer=leg.buyer, company=leg.buyer, price=leg.price, exclusive=True, tier=0)
+        for leg in legs
+    ]
+    tiers = [Tier(name="all", max_sales=None, stop=False, unsold=False)]
+    fields: dict[str, Any] = {"route": "all", "tiers": tiers, "max_sales": 1, "deadline": None}
+    return Slip(candidates=candidates, **fields | changes)
+
+
+def offer(
+    name: object,
+    legs: Slip | Iterable[Campaign],
+    *,
+    run: int = 0,
+    cursor: int = 0,
+    decision: int = 0,
+    who: object = None,
+    **changes: Any,
+) -> Offer:
+    """A lead, of a person of its own unless ``who`` is said, on its way to the delivery to the slip's leg at the
+    cursor."""
     common = _envelope(name, Step.OFFER, run, "solar", NOW)
-    common |= {"event_id": event_id(lead_id(name), Step.OFFER, run, cursor), "attempt": cursor}
-    who = person(SECRET, phone=str(name), email=None)
-    return Offer(**common, person=who, lead=lead(), candidates=slip, cursor=cursor, declines=[])
+    attempt = attempt_of(decision, cursor)
+    common |= {"event_id": event_id(lead_id(name), Step.OFFER, run, attempt), "attempt": attempt}
+    fields: dict[str, Any] = {
+        "person": person(SECRET, phone=str(who or name), email=None),
+        "lead": lead(),
+        "slip": legs if isinstance(legs, Slip) else slip(legs),
+        "cursor": cursor,
+        "decision": decision,
+        "declines": [],
+        "sales": [],
+    }
+    return Offer(**common | fields | changes)
+
+
+def delivered(name: object, buyer: str, *, who: object = None, run: int = 0, **changes: Any) -> LeadDelivered:
+    """The sale of a lead to a buyer, by a campaign of the same name."""
+    common = _envelope(name, Step.DELIVERY, run, "solar", NOW)
+    fields: dict[str, Any] = {
+        "person": person(SECRET, phone=str(who or name), email=None),
+        "campaign": buyer,
+        "buyer": buyer,
+        "company": buyer,
+        "price": Decimal(1),
+        "reference": None,
+        "payout": Decimal(0),
+        "exclusive": True,
+        "route": "all",
+        "tier": "all",
+        "decision": 0,
+        "declines": [],
+    }
+    return LeadDelivered(**common | fields | changes)
+
+
+def undelivered(name: object, reason: Reason, *, run: int = 0, **changes: Any) -> LeadUndelivered:
+    """The end of a lead that nobody took."""
+    common = _envelope(name, Step.DELIVERY, run, "solar", NOW)
+    fields: dict[str, Any] = {
+        "person": person(SECRET, phone=str(name), email=None),
+        "reason": reason,
+        "declines": [],
+        "route": "all",
+        "decision": 0,
+    }
+    return LeadUndelivered(**common | fields | changes)
 
 
 def without_clock(event: Event) -> Event:
@@ -143,6 +238,7 @@ _PRIMITIVES: dict[Any, st.SearchStrategy[Any]] = {
     UUID: st.uuids(),
     datetime: timestamps,
     Decimal: money,
+    bytes: st.binary(max_size=8),
     float: st.floats(allow_nan=False, allow_infinity=False),
     bool: st.booleans(),
 }

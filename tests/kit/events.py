@@ -8,11 +8,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from schemas.codec import encode
+from schemas.decision import Candidate, Facts, Failed, Slip, Tier, Trace
 from schemas.events import (
-    Candidate,
     Decline,
     Delivery,
-    Evaluation,
     Event,
     Feedback,
     Lead,
@@ -42,12 +41,21 @@ LEAD = Lead(
     extra={"ip": f"{MARK}-ip", f"{MARK}-name": "x"},
 )
 RAW = {"phone": f"{MARK}-raw", f"{MARK}-raw-name": "x", "source": f"{MARK} source"}
-CANDIDATES = [
-    Candidate(campaign="west", buyer="sunpath", price=Decimal("12.5")),
-    Candidate(campaign="east", buyer="lumen", price=Decimal(8)),
-]
-EVALUATIONS = [Evaluation(campaign="west", reason=None, rank=0), Evaluation(campaign="x", reason="no", rank=None)]
-DECLINES = [Decline(campaign="west", buyer="sunpath", reason="buyer.rejected")]
+SLIP = Slip(
+    route="west-first",
+    candidates=[
+        Candidate(campaign="west", buyer="sunpath", company="sun", price=Decimal("12.5"), exclusive=True, tier=0),
+        Candidate(campaign="east", buyer="lumen", company="lumen", price=Decimal(8), exclusive=False, tier=0),
+    ],
+    tiers=[Tier(name="first", max_sales=None, stop=False, unsold=False)],
+    max_sales=2,
+    deadline=None,
+)
+TRACE = Trace(
+    failed=[Failed(reason="filter.state", vertical="solar", campaigns=b"\xa0")],
+    facts=Facts(standings=[], sales=[], shares=[], full={"north": "cap.day"}, bids=[], resumed_at=None),
+)
+DECLINES = [Decline(cursor=0, campaign="west", buyer="sunpath", reason="buyer.rejected")]
 SOLD = {"campaign": "west", "buyer": "sunpath"}
 
 DETAILS: dict[type[Event], dict[str, Any]] = {
@@ -60,14 +68,22 @@ DETAILS: dict[type[Event], dict[str, Any]] = {
         "rule": "duplicate.person",
         "first_seen_at": MOMENT,
     },
-    LeadRouted: {"person": f"{MARK}-person", "candidates": CANDIDATES, "evaluations": EVALUATIONS},
-    LeadUnrouted: {"person": f"{MARK}-person", "reason": "route.no_campaign", "evaluations": EVALUATIONS},
+    LeadRouted: {"person": f"{MARK}-person", "slip": SLIP, "trace": TRACE},
+    LeadUnrouted: {
+        "person": f"{MARK}-person",
+        "reason": "route.no_campaign",
+        "route": "west-first",
+        "trace": TRACE,
+        "held": MOMENT,
+    },
     Offer: {
         "person": f"{MARK}-person",
         "lead": LEAD,
-        "candidates": CANDIDATES,
+        "slip": SLIP,
         "cursor": 1,
+        "decision": 0,
         "declines": DECLINES,
+        "sales": [],
     },
     Delivery: {
         "person": f"{MARK}-person",
@@ -80,8 +96,26 @@ DETAILS: dict[type[Event], dict[str, Any]] = {
         "posts": 1,
         "latency_ms": 12.5,
     },
-    LeadDelivered: {"person": f"{MARK}-person", **SOLD, "price": Decimal("12.5"), "reference": "R-1"},
-    LeadUndelivered: {"person": f"{MARK}-person", "reason": "delivery.all_declined", "declines": DECLINES},
+    LeadDelivered: {
+        "person": f"{MARK}-person",
+        **SOLD,
+        "price": Decimal("12.5"),
+        "reference": "R-1",
+        "company": "sun",
+        "payout": Decimal("7.25"),
+        "exclusive": True,
+        "route": "west-first",
+        "tier": "first",
+        "decision": 0,
+        "declines": [],
+    },
+    LeadUndelivered: {
+        "person": f"{MARK}-person",
+        "reason": "delivery.all_declined",
+        "declines": DECLINES,
+        "route": "west-first",
+        "decision": 0,
+    },
     Feedback: {"person": f"{MARK}-person", **SOLD, "kind": "return", "reason": None, "amount": Decimal("12.5")},
 }
 

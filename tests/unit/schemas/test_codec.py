@@ -9,7 +9,8 @@ from kit.builders import models, validated
 
 from schemas import topics
 from schemas.codec import MAGIC, PREFIX, UndecodableError, decode, encode
-from schemas.events import BY_TOPIC, MODELS, LeadUnique, LeadValidated, Message, RawLead
+from schemas.events import LeadUnique, LeadValidated, RawLead
+from schemas.messages import BY_TOPIC, MODELS, Message
 from schemas.reasons import Reason
 
 EVENT = validated("a lead")

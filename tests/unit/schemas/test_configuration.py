@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kit.builders import campaign, configuration, money
+from kit.builders import campaign, cap, configuration, money
 from pydantic import ValidationError
 
 from schemas.config.buyer import Buyer
@@ -17,7 +17,7 @@ from schemas.config.campaign import Campaign
 from schemas.config.release import Configuration
 from schemas.config.vertical import Vertical
 
-ONE = campaign("one", daily_cap=5, price="12.5")
+ONE = campaign("one", caps=(cap(5),), price="12.5")
 TWO = campaign("two", priority=1)
 CONFIGURATION = configuration(ONE, TWO)
 
@@ -61,7 +61,13 @@ def test_references_are_checked(changes: dict[str, Any], fault: str) -> None:
         {"filters": [{"name": "bill", "require": "true", "unless": "true"}]},
         {"filters": [{"name": "bill", "require": "true"}, {"name": "bill", "unless": "false"}]},
         {"priority": -1},
-        {"daily_cap": -1},
+        {"caps": [{"window": "day", "limit": -1}]},
+        {"caps": [{"window": "day", "limit": "1.5"}]},
+        {"caps": [{"window": "fortnight", "limit": 1}]},
+        {"caps": [{"window": "day", "limit": 1}, {"window": "day", "limit": 2}]},
+        {"exclusive_price": "20"},
+        {"exclusivity": "hybrid"},
+        {"max_share": {"percent": 0}},
         {"price": "-1"},
         {"price": "1.00001"},
         {"price": "123456789"},
@@ -99,7 +105,7 @@ def test_a_release_is_known_by_its_content() -> None:
 
 def test_released_hashes_never_change() -> None:
     """The hash stands on every event: the same file must give it on every machine and after every upgrade."""
-    assert CONFIGURATION.release == "a12f73a18ef66be3"
+    assert CONFIGURATION.release == "ed482fecc5b08de2"
 
 
 @given(st.permutations(["CA", "GA", "NY", "TX", "WA"]))
@@ -129,8 +135,12 @@ CHANGES = [
     ("filters", [{"name": "owner", "unless": "zip_city == 'Atlanta'"}]),
     ("priority", 7),
     ("price", "12.51"),
-    ("daily_cap", 6),
-    ("daily_cap", None),
+    ("weight", 2),
+    ("exclusivity", "shared"),
+    ("caps", [{"window": "day", "limit": 6}]),
+    ("caps", [{"window": "day", "limit": 5, "counts": "sent"}]),
+    ("caps", []),
+    ("max_share", {"percent": 50}),
     ("time_zone", "America/New_York"),
     ("delivery", {"url": "http://127.0.0.1:9/other"}),
     ("delivery", {"url": "http://127.0.0.1:9/leads", "idempotent": False}),
@@ -147,7 +157,8 @@ def test_any_change_of_a_campaign_is_another_release(name: str, value: object) -
 
 
 def test_every_field_of_a_campaign_is_tried() -> None:
-    assert {name for name, _ in CHANGES} | {"buyer", "vertical"} == set(Campaign.model_fields)
+    others = {"buyer", "vertical", "exclusive_price"}  # the last goes with a hybrid campaign
+    assert {name for name, _ in CHANGES} | others == set(Campaign.model_fields)
 
 
 def test_any_other_change_is_another_release() -> None:

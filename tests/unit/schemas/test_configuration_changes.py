@@ -24,7 +24,7 @@ def test_the_order_of_entities_is_no_content() -> None:
 
 
 def test_added_removed_and_changed() -> None:
-    new = configuration(ONE.model_copy(update={"daily_cap": 7}), campaign("three"))
+    new = configuration(ONE.model_copy(update={"priority": 7}), campaign("three"))
     found = [(change.kind, change.id, change.change) for change in changes(OLD, new)]
     assert found == [
         ("buyers", "three", "added"),
@@ -97,10 +97,10 @@ def test_the_schema_has_every_setting_and_no_other() -> None:
 
 def test_the_schema_lets_a_variable_stand_for_a_value() -> None:
     definitions = editor_schema()["$defs"]
-    url, cap = (
-        definitions[model]["properties"][name] for model, name in (("DirectPost", "url"), ("Campaign", "daily_cap"))
+    url, priority = (
+        definitions[model]["properties"][name] for model, name in (("DirectPost", "url"), ("Campaign", "priority"))
     )
     assert {"$ref": "#/$defs/Variable"} in url["anyOf"]
-    assert {"$ref": "#/$defs/Variable"} in cap["anyOf"][0]["anyOf"]
+    assert {"$ref": "#/$defs/Variable"} in priority["anyOf"]
     assert re.search(definitions["Variable"]["pattern"], "${BASE}/leads")
     assert not re.search(definitions["Variable"]["pattern"], "five")

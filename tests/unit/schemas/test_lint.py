@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from kit.builders import campaign, configuration
+from kit.builders import campaign, cap, configuration
 
 from schemas.config.buyer import Buyer
 from schemas.config.campaign import Campaign
@@ -12,6 +12,7 @@ from schemas.config.filters import Filter
 from schemas.config.lint import RULES, Finding, Severity, lint
 from schemas.config.release import Configuration
 from schemas.config.schedule import Schedule, Window
+from schemas.config.source import Source
 from schemas.config.vertical import Vertical
 
 DAYTIME = Schedule(open=(Window(opens="09:00", closes="17:00"),))
@@ -35,7 +36,7 @@ def test_a_sound_configuration_is_quiet() -> None:
 @pytest.mark.parametrize(
     ("changes", "code", "field"),
     [
-        ({"daily_cap": 0}, "campaign.unreachable", "daily_cap"),
+        ({"caps": (cap(0),)}, "campaign.unreachable", "caps"),
         ({"price": "0"}, "campaign.free", "price"),
         ({"delivery": DirectPost(url="http://buyer.example/leads")}, "campaign.plain_http", "delivery"),
         ({"delivery": DirectPost(url="http://192.0.2.1/leads")}, "campaign.plain_http", "delivery"),
@@ -51,6 +52,17 @@ def test_a_sound_configuration_is_quiet() -> None:
 )
 def test_a_trap_of_a_campaign(changes: dict[str, object], code: str, field: str) -> None:
     assert found(sound("one", **changes), sound("two", priority=1)) == [(code, "one", field)]
+
+
+@pytest.mark.parametrize("limits", [{"caps": (cap(0, "month"),)}, {"credit": "0"}])
+def test_a_buyer_whose_limit_is_0_has_campaigns_that_no_lead_reaches(limits: dict[str, object]) -> None:
+    closed = configuration(sound("one"), buyers=[Buyer.model_validate({"id": "one", "name": "One", **limits})])
+    assert [(f.code, f.trap.id, f.trap.field) for f in lint(closed)] == [("campaign.unreachable", "one", "buyer")]
+
+
+def test_a_cap_of_0_on_one_source_is_no_trap() -> None:
+    one = sound("one", caps=(cap(0, source="acme"),))
+    assert lint(configuration(one, sources=[Source(id="acme")])) == ()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8090", "localhost", "[::1]:80", "buyer.localhost"])

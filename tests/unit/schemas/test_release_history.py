@@ -9,18 +9,21 @@ from kit.builders import NOW, campaign, configuration
 
 from schemas.codec import decode, encode
 from schemas.config.history import ReleaseHistory, UnknownReleaseError
-from schemas.config.release import Configuration
-from schemas.events import ConfigEntity
+from schemas.config.placeholders import WrittenRelease
+from schemas.messages import ConfigEntity
 from schemas.topics import CONFIG
 
-FIRST = configuration(campaign("one"), campaign("two"))
-SECOND = configuration(campaign("one"), campaign("two", price="12.50"), campaign("three"))
+RELEASES = (
+    configuration(campaign("one"), campaign("two")),
+    configuration(campaign("one"), campaign("two", price="12.50"), campaign("three")),
+)
+FIRST, SECOND = map(WrittenRelease.of, RELEASES)
 
 
-def put_in_force(history: ReleaseHistory, configuration: Configuration, message: str = "", hours: int = 0) -> list[str]:
+def put_in_force(history: ReleaseHistory, written: WrittenRelease, message: str = "", hours: int = 0) -> list[str]:
     """The keys of the records, which have been to the topic and back."""
     keys = []
-    for key, record in list(history.records_of(configuration, NOW + timedelta(hours=hours), "ann", message)):
+    for key, record in list(history.records_of(written, NOW + timedelta(hours=hours), "ann", message)):
         found = decode(CONFIG.name, encode(record))
         assert isinstance(found, ConfigEntity)
         history.add(key, found)
@@ -46,10 +49,12 @@ def test_every_release_is_whole_again_and_known_by_its_hash() -> None:
     history = ReleaseHistory()
     put_in_force(history, FIRST)
     put_in_force(history, SECOND)
-    for release in (FIRST, SECOND):
-        found = history.configuration(release.release)
-        assert found.release == release.release
-        assert found == release
+    for written, release in zip((FIRST, SECOND), RELEASES, strict=True):
+        found = history.written(written.release)
+        assert found == written
+        assert found.filled({}) == release
+        assert found.filled({}).release == found.release == release.release
+    assert history.releases == [FIRST.release, SECOND.release]
 
 
 def test_only_what_is_new_is_written() -> None:
@@ -73,10 +78,10 @@ def test_records_that_are_read_again_change_nothing() -> None:
     for key, record in [*records, *records]:
         again.add(key, record)
     assert again.applied == history.applied
-    assert again.configuration(SECOND.release) == SECOND
+    assert again.written(SECOND.release) == SECOND
 
 
 def test_a_release_that_was_never_in_force_is_named_in_the_error() -> None:
     with pytest.raises(UnknownReleaseError, match="no release 'abc'; `leadline config history` lists them"):
-        ReleaseHistory().configuration("abc")
+        ReleaseHistory().written("abc")
     assert ReleaseHistory().current is None

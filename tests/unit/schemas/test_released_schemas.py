@@ -17,7 +17,7 @@ from kit.builders import avro_records
 from schemas import avro_schema
 from schemas.avro_schema import AVRO_DIR, CATALOGUE, release, schema_of, subject
 from schemas.codec import MAGIC, PREFIX, decode
-from schemas.events import MODELS, Message
+from schemas.messages import MODELS, Message
 
 CHECKSUMS = Path(__file__).with_name("released_schemas.sha256")
 RELEASED = sorted(AVRO_DIR.glob("*/v*.avsc"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from schemas.events import MODELS
+from schemas.messages import MODELS
 from schemas.topics import BY_NAME, CATALOGUE, Cleanup, Key, changelog
 from streams.topology import PIPELINE, all_topics
 
