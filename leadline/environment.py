@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
 
-from connectors.config_file import load_configuration
 from connectors.kafka import clients, topic_admin
 from connectors.secret_file import pseudonym_key
 from leadline.errors import CommandError
-from leadline.stack.files import local_file, write_atomically
+from leadline.stack.files import write_atomically
 from leadline.stack.state import read_state
-from schemas.config.release import Configuration
 from schemas.settings import Settings
 from streams.topology import all_topics
 
@@ -61,15 +58,6 @@ def clickhouse_of(settings: Settings) -> str:
 def admin_of(settings: Settings) -> AdminClient:
     """An admin client of the cluster."""
     return clients.admin(kafka_of(settings))
-
-
-def configuration_of(settings: Settings) -> Configuration:
-    """The configuration in force: the file of the settings, else the local stack's."""
-    path = settings.config or local_file("config.yaml")
-    variables = dict(os.environ)
-    if settings.sandbox_url is not None:
-        variables.setdefault("LEADLINE_SANDBOX_URL", settings.sandbox_url)
-    return load_configuration(path, variables)
 
 
 def secret_of(settings: Settings) -> bytes:

@@ -16,7 +16,22 @@ from connectors.config_file import ConfigurationError
 from connectors.inbound.lead_file import LeadFileError
 from connectors.kafka.producer import DeliveryFailedError
 from connectors.secret_file import SecretError
-from leadline.commands import config, demo, journey, processes, replay, send, status, suppression, topics, up
+from leadline.commands import (
+    config,
+    demo,
+    explain,
+    journey,
+    processes,
+    releases,
+    replay,
+    send,
+    simulate,
+    source,
+    status,
+    suppression,
+    topics,
+    up,
+)
 from leadline.errors import CommandError
 from leadline.stack.errors import StackError
 from warehouse.errors import WarehouseError
@@ -37,10 +52,10 @@ app = cyclopts.App(
 topics_app = cyclopts.App(name="topics", help="The topics of the catalogue, as they are on the cluster.")
 config_app = cyclopts.App(
     name="config",
-    help="""The configuration: verticals, buyers and campaigns in YAML, checked and compared without a cluster.
+    help="""The configuration: verticals, buyers and campaigns in YAML, checked, compared and put in force.
 
-    Start with `leadline config example > config.yaml`, then `leadline config check config.yaml`, then run with
-    LEADLINE_CONFIG=config.yaml.
+    Start with `leadline config example > config.yaml`, then `leadline config check config.yaml`, then `leadline config
+    apply config.yaml`: every worker goes by it from its next slice on.
     """,
 )
 
@@ -51,8 +66,11 @@ app.command(demo.demo)
 app.command(send.send)
 app.command(send.generate)
 app.command(journey.journey)
+app.command(explain.explain)
 app.command(replay.replay)
+app.command(simulate.simulate)
 app.command(suppression.suppression_app)
+app.command(source.source_app)
 app.command(topics_app)
 topics_app.command(topics.diff)
 topics_app.command(topics.apply)
@@ -60,6 +78,8 @@ app.command(config_app)
 config_app.command(config.check)
 config_app.command(config.show)
 config_app.command(config.diff)
+config_app.command(releases.apply)
+config_app.command(releases.history)
 config_app.command(config.schema)
 config_app.command(config.example)
 app.command(processes.worker)

@@ -21,7 +21,7 @@ Entry = tuple[bytes, bytes | None]
 
 
 def entries_of(step: Step) -> Iterator[Entry]:
-    """The changes of a step: all that a deterministic stage writes."""
+    """The changes of a step, leases included: all that a deterministic stage writes."""
     for change in step.changes:
         yield change.table.dump_key(change.key), change.encoded()
 
@@ -58,7 +58,7 @@ class Restoration:
     def __init__(self, stage: Stage[Any], topic_ids: Mapping[str, str], store: RestorableStore | None = None) -> None:
         self._stage = stage
         self._store = store = MemoryStore() if store is None else store
-        self._restorers = {spec.name.encode(): store.restorer(spec) for spec in stage.tables if not spec.derived}
+        self._restorers = {spec.name.encode(): store.restorer(spec) for spec in stage.stored_tables}
         self._topics = {position_key(spec.name, topic_ids): spec.name for spec in stage.reads}
         self._positions = {key: data for key, data in store.stored_positions().items() if key in self._topics}
         self._records = self._unknown = 0

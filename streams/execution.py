@@ -6,6 +6,7 @@ stage raise once bisecting the slice has found it. The rest of the slice is not 
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -125,6 +126,21 @@ def settle(
     run.outputs += plan.outputs
     causes = {id(intent.effect): intent.item for intent, _ in done} if plan.effects else {}
     run.intents += [Intent(causes[id(cause)], effect) for cause, effect in plan.effects]
+
+
+def tick(stage: Stage[Any], tables: Tables, run: Run, context: Context) -> bool:
+    """Let the stage do what only time brings; whether it could. Where it could not, the tables are as they were, so
+    that what is due stays due: no record is at fault, and those that come are none the worse for it."""
+    savepoint = tables.savepoint()
+    try:
+        run.outputs += encoded(stage.tick(tables, context))
+    except Exception as error:  # ending the worker for it would end it again at every start, and stop the partition
+        tables.rollback(savepoint)
+        frame = traceback.extract_tb(error.__traceback__)[-1]  # the message may quote a lead
+        where = f"{frame.filename}:{frame.lineno}"
+        log.error("tick failed", stage=stage.name, error=type(error).__name__, where=where)
+        return False
+    return True
 
 
 def run_slice(stage: Stage[Any], records: Sequence[Record], tables: Tables, context: Context) -> Run:

@@ -8,19 +8,24 @@ holds on Kafka for all that is not Kafka's.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
+from schemas.config.history import UnknownReleaseError
 from schemas.reasons import Reason
 from schemas.record import Record
 from streams import execution
 from streams.dead_letter_limit import DeadLetterLimit
 from streams.execution import Intent, Item, Run
+from streams.leases import LaneLeases, Lease, ReleaseGoneError
 from streams.position import Position, Progress
-from streams.stage import Context, EffectStage, Output, Stage
+from streams.stage import Context, EffectStage, Guarantee, Output, Stage
 from streams.tables import Change, Tables
 
 RECORDS_PER_STEP: Final = 1000
@@ -33,7 +38,10 @@ FINISHED: Final = -1
 
 @dataclass(slots=True)
 class Step:
-    """What is written together: table changes, outputs and positions. Then the intents are performed."""
+    """What is written together: table changes, outputs and positions. Then the intents are performed.
+
+    ``tick_failed`` says that the stage's tick came up and raised.
+    """
 
     at: datetime
     taken: Counter[str]
@@ -43,6 +51,7 @@ class Step:
     intents: list[Intent]
     dead: list[Item]
     settled: int
+    tick_failed: bool = False
 
     @property
     def records(self) -> int:
@@ -52,16 +61,30 @@ class Step:
 
 @dataclass
 class Lane:
-    """See the module. ``positions`` are by topic, as the changelog has them; ``stage`` reads those topics."""
+    """See the module. ``positions`` are by topic, as the changelog has them; ``stage`` reads those topics.
+    ``topic_ids`` and ``ends`` are as :class:`LaneLeases` takes them.
+
+    Raises:
+        TypeError: a deterministic stage ticks. What it made then would not follow from its input.
+    """
 
     stage: Stage[Any]
     tables: Tables
     positions: Mapping[str, Position] = field(default_factory=dict)
     limit: DeadLetterLimit = field(default_factory=DeadLetterLimit)
     records_in_hand: int = RECORDS_IN_HAND
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
+    ends: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         topics = [spec.name for spec in self.stage.reads]
+        deterministic = self.stage.guarantee is Guarantee.DETERMINISTIC
+        if deterministic and self.stage.tick_seconds is not None:
+            raise TypeError(f"stage {self.stage.name} ticks, and is not exactly once")
+        self._leases = LaneLeases(self.tables, topics, self.topic_ids, self.ends) if deterministic else None
+        # Most stages' arrivals name no release: to ask each of theirs would cost a tenth of the engine's time.
+        self._naming = type(self.stage).release_of is not Stage.release_of
+        self._ticked_at: datetime | None = None
         self._progress = {topic: Progress(self.positions.get(topic)) for topic in topics}
         self._queue: deque[Sequence[Record]] = deque()
         self._waiting = 0
@@ -113,11 +136,16 @@ class Lane:
         """What came of an effect."""
         self._results.append((intent, result))
 
+    def expect_tick(self) -> None:
+        """Let the next step tick, whatever its time."""
+        self._ticked_at = None
+
     def step(self, context: Context, most: int = RECORDS_PER_STEP) -> Step | None:
         """All that can be done now, with ``most`` new records; None when there is nothing.
 
         Raises:
             DeadLetterLimitError: nearly everything fails.
+            ReleaseGoneError: records that a release has decided come again, and it cannot be had.
         """
         self.tables.expire(self.stage.tables, context.now)
         run, results = Run(), self._results
@@ -131,13 +159,16 @@ class Lane:
             self._in_flight -= len(results)
             for intent, _ in results:
                 intent.item.pending -= 1
-        taken, counts = self._take(most)
+        tick_failed = self._tick(run, context)
+        taken, counts, lease = self._take(most, context)
         items = self._in_turn(execution.decode(self.stage, taken, run, context))
-        if items:
+        if items and lease is not None:
+            self._process_leased(items, lease, run, context)
+        elif items:
             execution.process(self.stage, items, self.tables, run, context)
         changes = self.tables.changes()
         # Records that were all done before a restart are passed over too: the position moves, and more can come.
-        if not (counts or items or results or self.tables.dirty):
+        if not (counts or items or results or run.outputs or tick_failed or self.tables.dirty):
             return None
         self._watch(taken, items, run)
         for intent in run.intents:
@@ -157,13 +188,49 @@ class Lane:
             intents=run.intents,
             dead=run.dead,
             settled=len(results),
+            tick_failed=tick_failed,
         )
 
     def commit(self, step: Step, following: int | None = None) -> None:
         """The step is written; ``following`` is the offset behind its last changelog record, where that is known."""
         self.tables.commit(step.at, following, step.positions)
+        if self._leases is not None:
+            self._leases.commit()
 
-    def _take(self, most: int) -> tuple[list[Record], Counter[str]]:
+    def _tick(self, run: Run, context: Context) -> bool:
+        """Whether the stage's tick came up and failed."""
+        seconds = self.stage.tick_seconds
+        if seconds is None:
+            return False
+        last, self._ticked_at = self._ticked_at, context.now
+        if last is not None and 0 <= (context.now - last).total_seconds() < seconds:
+            self._ticked_at = last
+            return False
+        return not execution.tick(self.stage, self.tables, run, context)
+
+    def _process_leased(self, items: Sequence[Item], lease: Lease, run: Run, context: Context) -> None:
+        """Decide each item by the release that it names, else by the lease's."""
+        try:
+            leased = context.under(lease.release)
+        except (UnknownReleaseError, ValueError) as error:
+            raise ReleaseGoneError(
+                f"stage {self.stage.name} has decided records by release {lease.release}, must decide them again by it,"
+                f" and cannot have it: {error}. `leadline config history` lists the releases there are; put it in force"
+                " once more from its file with `leadline config apply`, then the present one, and start this worker"
+            ) from error
+        if not self._naming:
+            execution.process(self.stage, items, self.tables, run, leased)
+            return
+        named = ((self.stage.release_of(item.arrival) or lease.release, item) for item in items)
+        for release, group in groupby(named, itemgetter(0)):
+            try:
+                under = context.under(release)
+            except (UnknownReleaseError, ValueError):  # of a time before the topic, or of another version
+                under = leased
+            execution.process(self.stage, [item for _, item in group], self.tables, run, under)
+
+    def _take(self, most: int, context: Context) -> tuple[list[Record], Counter[str], Lease | None]:
+        """Records to begin, counted by topic, and the lease that they are under: one, where there are leases."""
         if self._effects:
             room = self.records_in_hand - sum(progress.span for progress in self._progress.values())
             if all(progress.idle for progress in self._progress.values()):
@@ -171,20 +238,30 @@ class Lane:
             most = min(most, room)
         taken: list[Record] = []
         counts: Counter[str] = Counter()
+        lease: Lease | None = None
         while self._queue and len(taken) < most:
             records, room = self._queue.popleft(), most - len(taken)
+            progress = self._progress[records[0].topic]
+            if self._leases is not None:
+                first = max(records[0].offset, progress.end)
+                found = self._leases.take(records[0].topic, first, context.configuration.release)
+                if found is None or (lease is not None and lease.release != found.release):
+                    self._queue.appendleft(records)
+                    break
+                lease = found
+                if records[-1].offset >= found.end:
+                    room = min(room, bisect_left(records, found.end, key=attrgetter("offset")))
             if len(records) > room:
                 self._queue.appendleft(records[room:])
                 records = records[:room]
             self._waiting -= len(records)
-            progress = self._progress[records[0].topic]
             if self._effects:
                 wanted: Sequence[Record] = [r for r in records if progress.admit(r.offset, r.timestamp)]
             else:
                 wanted = progress.pass_over(records)
             taken += wanted
             counts[records[0].topic] += len(wanted)
-        return taken, counts
+        return taken, counts, lease
 
     def _in_turn(self, fresh: list[Item]) -> list[Item]:
         """The items whose turn it is: none whose order an earlier one holds, in flight or before it."""

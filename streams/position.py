@@ -49,6 +49,11 @@ class Progress:
         return self._next
 
     @property
+    def end(self) -> int:
+        """The offset behind all that was begun."""
+        return self._end or 0
+
+    @property
     def span(self) -> int:
         """Records from the first open one on, those done between included."""
         return len(self._open) + len(self._done)

@@ -8,8 +8,8 @@ carries each effect out, ``settle`` turns results into outputs.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
@@ -17,12 +17,15 @@ from uuid import UUID
 
 from schemas import headers
 from schemas.codec import decode
+from schemas.config.history import UnknownReleaseError
 from schemas.config.release import Configuration
-from schemas.events import Event, Message
+from schemas.events import Event
 from schemas.headers import Headers
 from schemas.identity import Step, event_id
+from schemas.messages import Message
 from schemas.record import Record
 from schemas.topics import TopicSpec
+from streams.leases import LEASES
 from streams.tables import Tables, TableSpec
 
 
@@ -37,14 +40,33 @@ class Arrival(Protocol):
     def received_at(self) -> datetime: ...
 
 
+def _unknown(release: str) -> Configuration:
+    raise UnknownReleaseError(release)
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """All that a stage may know besides its input and its tables."""
+    """All that a stage may know besides its input and its tables. ``configuration`` is the release in force, and
+    ``configuration_of`` gives any that was; it raises UnknownReleaseError for one that never was."""
 
     now: datetime
     configuration: Configuration
     secret: bytes
     version: str
+    configuration_of: Callable[[str], Configuration] = _unknown
+    full: Mapping[str, str] = field(default_factory=dict)
+    """Campaigns that are at a cap as far as the ``capacity`` topic tells, each with the reason: a hint."""
+
+    def under(self, release: str) -> Context:
+        """The same with another release.
+
+        Raises:
+            UnknownReleaseError: there is none of that name.
+            ValueError: this version cannot read it.
+        """
+        if release == self.configuration.release:
+            return self
+        return replace(self, configuration=self.configuration_of(release))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +106,8 @@ class Guarantee(StrEnum):
 
     DETERMINISTIC = "deterministic"
     """At least once: the same input in the same order gives the same outputs under the same event ids, so a repeat is
-    seen by nobody."""
+    seen by nobody. A record that comes again is decided by the release that decided it before (``streams/leases.py``).
+    """
     EXACTLY_ONCE = "exactly once"
     """Changelog records, outputs and position are one transaction: for a stage whose decisions follow from a clock, a
     buyer's answer or the configuration, so that it would decide otherwise the second time."""
@@ -103,12 +126,14 @@ class Stage(ABC, Generic[A]):
     writes: tuple[TopicSpec, ...]
     tables: tuple[TableSpec[Any, Any], ...] = ()
     guarantee: Guarantee = Guarantee.DETERMINISTIC
+    tick_seconds: float | None = None
+    """How often :meth:`tick` is asked, records or not; only of an exactly-once stage."""
 
     @property
-    def has_changelog(self) -> bool:
-        """Whether the stage has anything to restore."""
-        stored = any(not spec.derived for spec in self.tables)
-        return stored or self.guarantee is Guarantee.EXACTLY_ONCE
+    def stored_tables(self) -> tuple[TableSpec[Any, Any], ...]:
+        """The tables that the changelog has: the stage's own, and what its guarantee rests on."""
+        stored = tuple(spec for spec in self.tables if not spec.derived)
+        return (*stored, LEASES) if self.guarantee is Guarantee.DETERMINISTIC else stored
 
     @abstractmethod
     def decode(self, record: Record) -> A:
@@ -122,8 +147,23 @@ class Stage(ABC, Generic[A]):
         """Outputs in order; changes go through ``tables``. An exception dead-letters the record that raises it."""
         raise NotImplementedError
 
+    def release_of(self, arrival: A) -> str | None:
+        """The release that an arrival names as the one to decide it by, for a deterministic stage; None for one that
+        names none. A repeat of it, which another stage wrote, then comes out the same though releases changed between.
+        """
+        return None
+
+    def tick(self, tables: Tables, context: Context) -> list[Output]:
+        """What only time brings: outputs, and changes through ``tables``, that are written as of any other step. An
+        exception leaves everything as it is until the next tick."""
+        return []
+
     def warm_up(self) -> None:  # most stages have nothing to load
         """Load what the first record would otherwise wait for."""
+
+    def prepare(self, configuration: Configuration) -> None:  # most stages have nothing to derive
+        """Derive from a configuration what its first record would otherwise wait for. Called before it is in force, in
+        another thread."""
 
     def rebuild(self, tables: Tables) -> None:
         """After a restore, fill the tables that are derived from others."""
@@ -175,7 +215,7 @@ E = TypeVar("E", bound=Event)
 
 
 def decode_event(record: Record, model: type[E]) -> E:
-    """The event in a record; a replay's header raises its run.
+    """The event in a record; a replay's header raises its run, and leaves out its release: it is decided anew.
 
     Raises:
         UndecodableError: the value is not an event of the record's topic.
@@ -185,4 +225,4 @@ def decode_event(record: Record, model: type[E]) -> E:
     if not isinstance(event, model):
         raise TypeError(f"{record.topic} does not hold {model.__name__}")
     run = headers.run_of(record.headers)
-    return event.model_copy(update={"run": run}) if run > event.run else event
+    return event.model_copy(update={"run": run, "release": ""}) if run > event.run else event

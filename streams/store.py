@@ -25,6 +25,10 @@ class Store(Protocol):
         """The value under a key, or None."""
         ...
 
+    def get_many(self, spec: TableSpec[V, K], keys: Sequence[K]) -> list[V | None]:
+        """The values under keys, each or None."""
+        ...
+
     def items(self, spec: TableSpec[V, K]) -> Iterator[tuple[K, V]]:
         """Every entry."""
         ...
@@ -144,6 +148,16 @@ class MemoryStore:
         if type(value) is Encoded:
             table[key] = value = spec.load(value)
         return value  # type: ignore[return-value]
+
+    def get_many(self, spec: TableSpec[V, K], keys: Sequence[K]) -> list[V | None]:
+        """See :class:`Store`."""
+        table = self._tables.get(spec.name)
+        if table is None:
+            return [None] * len(keys)
+        found: list[Any] = list(map(table.get, keys))
+        if Encoded in set(map(type, found)):
+            return [self.get(spec, key) for key in keys]
+        return found
 
     def items(self, spec: TableSpec[V, K]) -> Iterator[tuple[K, V]]:
         """See :class:`Store`. The table must not be changed meanwhile."""

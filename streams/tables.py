@@ -171,20 +171,34 @@ class Table(Generic[V, K]):
             return value
         return self._store.get(self.spec, key)
 
+    def get_many(self, keys: Sequence[K]) -> list[V | None]:
+        """The values under keys, each or None: as many :meth:`get`, at a fraction of the cost."""
+        found = self._store.get_many(self.spec, keys)
+        if overlay := self._overlay:
+            spec = self.spec
+            for place, key in enumerate(keys):
+                if (spec, key) in overlay:
+                    found[place] = overlay[spec, key]
+        return found
+
     def __setitem__(self, key: K, value: V) -> None:
         self._overlay[(self.spec, key)] = value
 
     def __delitem__(self, key: K) -> None:
         self._overlay[(self.spec, key)] = None
 
-    def values(self) -> Iterator[V]:
-        """Every value, the overlay's included."""
+    def items(self) -> Iterator[tuple[K, V]]:
+        """Every entry, the overlay's included."""
         for key, value in self._store.items(self.spec):
             if (self.spec, key) not in self._overlay:
-                yield value
-        for (spec, _), value in list(self._overlay.items()):  # the caller may write while it reads
+                yield key, value
+        for (spec, key), value in list(self._overlay.items()):  # the caller may write while it reads
             if spec == self.spec and value is not None:
-                yield value
+                yield key, value
+
+    def values(self) -> Iterator[V]:
+        """Every value, the overlay's included."""
+        return (value for _, value in self.items())
 
 
 def milliseconds(moment: datetime) -> int:

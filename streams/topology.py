@@ -31,4 +31,4 @@ STAGES: Final[dict[str, Stage[Any]]] = {stage.name: stage for stage in PIPELINE}
 
 def all_topics() -> tuple[TopicSpec, ...]:
     """The catalogue and every changelog."""
-    return (*CATALOGUE, *(changelog(stage.name) for stage in PIPELINE if stage.has_changelog))
+    return (*CATALOGUE, *(changelog(stage.name) for stage in PIPELINE))

@@ -23,7 +23,7 @@ from bench.errors import BenchmarkError
 from bench.registry import Samples, benchmark
 from bench.session import Session
 from connectors.sandbox.traffic import DEFAULT_MIX, generate
-from leadline import environment
+from leadline import environment, releases
 from leadline.stack import lifeline
 from leadline.stack.background import running_stack
 from leadline.stack.files import local_file
@@ -75,9 +75,9 @@ def _workers(session: Session) -> Iterator[list[Process]]:
     environment.prepare(Settings(home=home, partitions=session.broker.partitions), bootstrap, None)
     session.console.print("starting buyers and workers", style="dim")
     with running_stack(home, {"sandbox-buyer"}, environment=settings) as endpoints, ExitStack() as stack:
+        releases.apply_first(Settings(home=home, config=config, sandbox_url=endpoints.sandbox_url), bootstrap)
         shared = {
             "LEADLINE_HOME": str(home),
-            "LEADLINE_CONFIG": str(config),
             "LEADLINE_KAFKA_BOOTSTRAP": bootstrap,
             "LEADLINE_SANDBOX_URL": str(endpoints.sandbox_url),
             "LEADLINE_PARTITIONS": str(session.broker.partitions),
@@ -103,7 +103,7 @@ def _without_caps(configuration: str) -> str:
     """Uncapped campaigns: a cap that earlier rounds have used up would change the work of later ones."""
     document = yaml.safe_load(configuration)
     for campaign in document["campaigns"]:
-        campaign.pop("daily_cap", None)
+        campaign.pop("caps", None)
     return yaml.safe_dump(document)
 
 

@@ -1,7 +1,10 @@
-"""Who of 1,000 campaigns of a vertical may take a lead, and why each other may not: one decision of routing's index.
+"""One decision of routing among 1,000 campaigns of a vertical: who is offered a lead, in which order, and why each
+other campaign is not, with all that is remembered of it.
 
 The campaigns are a busy vertical's: lists of states, a fifth with a radius, half with opening hours, a third with a CEL
-filter of their own; the leads come from all over the country."""
+filter of their own, some at a cap, some with a share limit; a route of three groups by different methods, with a
+margin over what the source costs. The leads come from all over the country.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,23 @@ import random
 from datetime import UTC, datetime, timedelta
 from time import perf_counter_ns
 from typing import Any, Final
+from uuid import UUID
 
 import zipcodes
 
 from bench.registry import Samples, benchmark
 from bench.session import Session
 from schemas.config.campaign import Campaign
+from schemas.config.release import Configuration
 from schemas.config.schedule import DAYS
 from schemas.config.vertical import Vertical
-from schemas.events import Lead
-from streams.routing.eligibility import EligibilityIndex
+from schemas.events import Lead, LeadUnique
+from schemas.reasons import Reason
+from streams.routing.decision import decide
 from streams.routing.geography import centres
+from streams.routing.market import market_of
+from streams.routing.memory import TableMemory, remember
+from streams.tables import Tables
 from streams.validation.states import NAMES
 
 CAMPAIGNS: Final = 1_000
@@ -41,7 +50,7 @@ SOLAR: Final = Vertical.model_validate(
 _measured: dict[int, list[dict[str, float]]] = {}
 
 
-@benchmark("routing-decision", unit="µs", summary="eligibility among 1,000 campaigns: the median", at_most=200.0)
+@benchmark("routing-decision", unit="µs", summary="a decision among 1,000 campaigns: the median", at_most=200.0)
 def median(session: Session) -> Samples:
     """Half the decisions."""
     return _samples(session, "p50")
@@ -64,24 +73,47 @@ def _round(session: Session, number: int) -> dict[str, float]:
     chance = random.Random(number)
     places = [(str(row["zip_code"]), str(row["state"])) for row in zipcodes.list_all()]  # type: ignore[no-untyped-call]
     placed = sorted(centres().by_zip)  # a ZIP code without a known place has no circle around it
-    index = EligibilityIndex([_campaign(n, chance, placed) for n in range(CAMPAIGNS)], SOLAR)
-    leads = [_lead(chance, places) for _ in range(session.records or LEADS)]
-    now, took, chosen = START, [], 0
-    for lead in leads[:WARM_UP]:
-        index.evaluate(lead, now, index.expressions(lead, now.date(), "bench"))
+    release = _release([_campaign(n, chance, placed) for n in range(CAMPAIGNS)])
+    market = market_of(release, "solar")
+    market.prepare()
+    full = {f"campaign-{n}": str(Reason.CAP_DAY) for n in range(0, CAMPAIGNS, 11)}
+    leads = [_lead(n, chance, places) for n in range(session.records or LEADS)]
+    now, took, chosen, tables = START, [], 0, Tables()
     gc.collect()
-    for lead in leads:
+    for lead in [*leads[:WARM_UP], *leads]:
         now += timedelta(milliseconds=100)  # ten a second: the hours are worked out again every 600th
         before = perf_counter_ns()
-        found = index.evaluate(lead, now, index.expressions(lead, now.date(), "bench"))
+        decision = decide(lead, now, market, TableMemory(tables, lead, now.date(), full))
+        remember(tables, decision, now.date())
+        tables.commit(now)
         took.append(perf_counter_ns() - before)
-        chosen += len(found.qualified)
+        chosen += len(decision.slip.candidates) if decision.slip else 0
+    del took[:WARM_UP]
     took.sort()
     measured = {"p50": took[len(took) // 2] / 1_000, "p99": took[len(took) * 99 // 100] / 1_000}
     for percentile, value in measured.items():
         session.report(number, f"leadline {percentile}", value, "µs")
-    session.console.print(f"  {chosen / len(leads):,.0f} of {CAMPAIGNS:,} qualify on average", style="dim")
+    session.console.print(f"  {chosen / len(leads):,.0f} legs on the slip on average", style="dim")
     return measured
+
+
+def _release(campaigns: list[Campaign]) -> Configuration:
+    names = [campaign.id for campaign in campaigns]
+    groups = [
+        {"name": "contracts", "method": "priority", "campaigns": names[:50]},
+        {"name": "shares", "method": "weighted", "campaigns": names[50:200]},
+        {"name": "market", "method": "highest_price"},
+    ]
+    margin = {"percent": "15", "of": "bid"}
+    return Configuration.model_validate(
+        {
+            "verticals": [SOLAR],
+            "sources": [{"id": "bench", "payout": "12"}],
+            "buyers": [{"id": f"buyer-{n}", "name": f"Buyer {n}", "duplicate_days": 30} for n in range(CAMPAIGNS // 4)],
+            "campaigns": campaigns,
+            "routes": [{"id": "main", "vertical": "solar", "groups": groups, "margin": margin, "max_sales": 3}],
+        }
+    )
 
 
 def _campaign(number: int, chance: random.Random, placed: list[str]) -> Campaign:
@@ -91,6 +123,10 @@ def _campaign(number: int, chance: random.Random, placed: list[str]) -> Campaign
         "vertical": "solar",
         "states": chance.sample(sorted(NAMES)[:51], chance.randint(1, 40)),
         "time_zone": chance.choice(ZONES),
+        "price": chance.choice(["12.00", "18.50", "25.00", "40.00"]),
+        "weight": chance.randint(1, 10),
+        "priority": chance.randint(1, 20),
+        "exclusivity": chance.choice(["exclusive", "shared"]),
         "delivery": {"url": "http://127.0.0.1:9/leads"},
     }
     if chance.random() < 0.2:
@@ -103,12 +139,14 @@ def _campaign(number: int, chance: random.Random, placed: list[str]) -> Campaign
     if chance.random() < 0.3:
         bill = chance.randint(50, 200)
         document["filters"] = [{"name": "bill", "require": f"homeowner == 'yes' && bill > {bill}"}]
+    if chance.random() < 0.02:
+        document["max_share"] = {"percent": "25"}
     return Campaign.model_validate(document)
 
 
-def _lead(chance: random.Random, places: list[tuple[str, str]]) -> Lead:
+def _lead(number: int, chance: random.Random, places: list[tuple[str, str]]) -> LeadUnique:
     zip_code, state = chance.choice(places)
-    return Lead(
+    lead = Lead(
         first_name="Ada",
         last_name="McDonald",
         phone=f"+1{chance.choice((404, 213, 312, 212, 602))}5550123",
@@ -116,4 +154,15 @@ def _lead(chance: random.Random, places: list[tuple[str, str]]) -> Lead:
         zip=zip_code,
         state=state,
         extra={"homeowner": chance.choice(("yes", "yes", "no")), "bill": f"{chance.randint(40, 400)}"},
+    )
+    return LeadUnique(
+        event_id=UUID(int=number),
+        lead_id=UUID(int=number),
+        received_at=START,
+        occurred_at=START,
+        release="",
+        vertical="solar",
+        source="bench",
+        person=f"{number:032x}",
+        lead=lead,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -14,8 +14,9 @@ from connectors.kafka.partition_reader import Batch, PartitionReader
 from connectors.kafka.transaction import TransactionalProducer
 from schemas.codec import decode, encode
 from schemas.config.history import Applied, ReleaseHistory
+from schemas.config.placeholders import UnusableReleaseError, WrittenRelease
 from schemas.config.release import Configuration
-from schemas.events import ConfigEntity
+from schemas.messages import ConfigEntity
 from schemas.record import Record
 from schemas.topics import CONFIG
 
@@ -39,14 +40,14 @@ def read_history(bootstrap: str) -> ReleaseHistory:
 
 def apply(
     bootstrap: str,
-    configuration: Configuration,
+    written: WrittenRelease,
     *,
     at: datetime,
     author: str,
     message: str,
     expected: str | None = None,
 ) -> Applied | None:
-    """Put a configuration in force, all of it in one transaction; None when it is already. ``expected`` is the release
+    """Put a release in force, all of it in one transaction; None when it is already. ``expected`` is the release
     that must be in force until then, if that matters.
 
     Raises:
@@ -60,9 +61,9 @@ def apply(
         history = read_history(bootstrap)
         if expected is not None and history.current != expected:
             raise ReleaseChangedError(f"{history.current} is in force, not {expected}; look at the difference again")
-        if history.current == configuration.release:
+        if history.current == written.release:
             return None
-        records = list(history.records_of(configuration, at, author, message))
+        records = list(history.records_of(written, at, author, message))
         while True:
             producer.begin()
             for key, record in records:
@@ -77,24 +78,32 @@ def apply(
 
 
 class ReleaseFollower:
-    """The release in force, as it changes. Reads the whole topic first; ``on_change`` is told of each later one, in a
-    thread of its own.
+    """The release in force, as it changes, filled in from ``environment``. Reads the whole topic first; ``on_change``
+    is told of what is in force then and of each later release, those in a thread of their own.
 
-    A release that this version cannot read is not put in force here: ``on_change`` gets the error, and the one before
-    stays.
+    ``prepare`` is given each configuration once, before it is in force. A release that cannot be used here, or not be
+    prepared, is not put in force: ``on_change`` gets the error, and the one before stays. At the start there is none
+    before: what was in force once may lack the very rule that the present one cannot be used for.
     """
 
     def __init__(
         self,
         bootstrap: str,
+        environment: Mapping[str, str],
         on_change: Callable[[Applied, Exception | None], None],
         failed: Callable[[Exception], None],
+        prepare: Callable[[Configuration], None] = lambda configuration: None,
     ) -> None:
+        self._environment = environment
         self._on_change = on_change
-        self._history, end = _read(bootstrap)
+        self._prepare = prepare
+        self._filled: dict[str, Configuration] = {}
         self._lock = threading.Lock()
-        self.current = self._history.configuration(self._history.current) if self._history.current else None
-        """The configuration in force; None before the first release."""
+        self.current: Configuration | None = None
+        """The configuration in force here; None before the first one that can be used."""
+        self._history, end = _read(bootstrap)
+        if self._history.applied:
+            self._put_in_force(self._history.applied[-1])
         self._reader = PartitionReader(bootstrap)
         self._reader.start({(CONFIG.name, 0): end}, self._deliver, failed)
 
@@ -103,10 +112,20 @@ class ReleaseFollower:
 
         Raises:
             UnknownReleaseError: there is none of that name.
-            ValueError: this version cannot read it.
+            UnusableReleaseError: a variable of it is not set here, this version cannot read it, or it cannot be
+                prepared.
         """
         with self._lock:
-            return self._history.configuration(release)
+            if (known := self._filled.get(release)) is not None:
+                return known
+            written = self._history.written(release)
+        configuration = written.filled(self._environment)
+        try:
+            self._prepare(configuration)
+        except Exception as error:
+            raise UnusableReleaseError(f"release {release} cannot be prepared here: {error}") from error
+        with self._lock:
+            return self._filled.setdefault(release, configuration)
 
     def close(self) -> None:
         """Follow no more."""
@@ -118,12 +137,16 @@ class ReleaseFollower:
             for records in batch.records.values():
                 _add(self._history, records)
         for applied in self._history.applied[before:]:
-            try:
-                self.current = self.configuration(applied.release)
-            except (KeyError, ValueError) as error:
-                self._on_change(applied, error)
-            else:
-                self._on_change(applied, None)
+            self._put_in_force(applied)
+
+    def _put_in_force(self, applied: Applied) -> None:
+        try:
+            configuration = self.configuration(applied.release)
+        except Exception as error:  # whatever is wrong with it, the work goes on by the one before
+            self._on_change(applied, error)
+            return
+        self.current = configuration
+        self._on_change(applied, None)
 
 
 def _read(bootstrap: str) -> tuple[ReleaseHistory, int]:

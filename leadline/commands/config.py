@@ -1,10 +1,11 @@
-"""``leadline config check|show|diff|schema|example``: the configuration as files, without a cluster."""
+"""``leadline config check|show|diff|schema|example``: the configuration as files, and beside what is in force."""
 
 from __future__ import annotations
 
 import json
-import os
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,17 +14,21 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from connectors.config_file import ConfigurationError, LoadedConfiguration, load
-from leadline import environment
+from connectors.config_file import ConfigurationError, LoadedConfiguration
+from leadline import changes_display, environment, releases
 from leadline.errors import CommandError
-from leadline.stack.files import example_file, local_file, write_atomically
-from schemas.config.changes import ABSENT, EntityChange, changes
+from leadline.stack.files import example_file, write_atomically
+from schemas.config.changes import changes
 from schemas.config.json_schema import editor_schema
-from schemas.config.lint import Severity, lint
-from schemas.config.release import IDENTITY
+from schemas.config.lint import lint
+from schemas.config.placeholders import WrittenRelease
+from schemas.config.release import IDENTITY, Configuration
+from schemas.config.trap import Finding, Severity
 
 AsJson = Annotated[bool, Parameter(name="--json", negative="")]
-Kind = Literal["verticals", "buyers", "campaigns"]
+HASH = re.compile(r"[0-9a-f]{4,16}")
+REQUIRED = {kind for kind, field in Configuration.model_fields.items() if field.is_required()}
+"""Kinds that are written even when there are none of them."""
 
 
 def check(
@@ -60,87 +65,116 @@ def check(
         _print_findings_json(path, loaded)
     else:
         console = Console(soft_wrap=True)
-        for finding in findings:
-            trap, line = finding.trap, Text()
-            place = loaded.place_of(trap.kind, trap.id, trap.field)
-            line.append(f"{place or path}: ")
-            line.append(f"{finding.severity} ", "yellow" if finding.severity is Severity.WARNING else "cyan")
-            line.append(f"{finding.code}: {_about(trap.kind, trap.id)}{trap.message}")
-            line.append(f" ({trap.hint})" if trap.hint else "", "dim")
-            console.print(line)
+        print_findings(console, path, loaded, findings)
         console.print(_summary(path, loaded, warnings), highlight=False)
     if strict and warnings:
         sys.exit(1)
 
 
+def print_findings(console: Console, path: Path, loaded: LoadedConfiguration, findings: Iterable[Finding]) -> None:
+    """What the linter has to say, each with its place."""
+    for finding in findings:
+        trap, line = finding.trap, Text()
+        place = loaded.place_of(trap.kind, trap.id, trap.field)
+        line.append(f"{place or path}: ")
+        line.append(f"{finding.severity} ", "yellow" if finding.severity is Severity.WARNING else "cyan")
+        line.append(f"{finding.code}: {_about(trap.kind, trap.id)}{trap.message}")
+        line.append(f" ({trap.hint})" if trap.hint else "", "dim")
+        console.print(line)
+
+
 def show(
     path: Path | None = None,
-    kind: Kind | None = None,
+    kind: str | None = None,
     name: str | None = None,
     /,
     *,
+    release: str | None = None,
+    in_force: Annotated[bool, Parameter(negative="")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a configuration as it is understood: variables filled in, settings at their defaults, the release's hash.
+    """Show a configuration as it is understood: settings at their defaults, the release's hash.
 
-    For example `leadline config show config/ campaigns sunpath-west`. What it prints has the values of the variables in
-    it, secrets too.
+    For example `leadline config show config/ campaigns sunpath-west`, or `leadline config show --in-force campaigns`.
+    Of a file it shows what the variables stand for, secrets too; of a release, where each worker fills them in itself,
+    ${NAME} as it is written.
 
     Parameters
     ----------
     path:
-        A YAML file or a folder; LEADLINE_CONFIG by default.
+        A YAML file or a folder; LEADLINE_CONFIG by default. Left out with --release and --in-force.
     kind:
-        Only verticals, buyers or campaigns.
+        Only verticals, buyers, campaigns or another kind.
     name:
         Only the one of this id or name.
+    release:
+        A release that is or was in force, by its hash or the first digits of it.
+    in_force:
+        The release in force.
     as_json:
         Print JSON for scripts.
     """
-    path = _path(path)
-    loaded = _load(path)
-    configuration = loaded.configuration
-    entities = {kind: [v.content for v in configuration.entities.values() if v.kind == kind] for kind in IDENTITY}
-    shown: dict[str, Any] = {each: found for each, found in entities.items() if kind in (None, each)}
+    if release is not None or in_force:
+        if name is not None:
+            raise CommandError(f"{path} is a file, and a release was asked for.", "Leave one of them out.")
+        history = releases.history_of(environment.kafka_of(environment.settings()))
+        shown = releases.named(history, release) if release is not None else releases.in_force(history)
+        versions, hash_, where = shown.entities, shown.release, f"release {shown.release}"
+        kind, name = None if path is None else str(path), kind
+    else:
+        path = _path(path)
+        configuration = _load(path).configuration
+        versions, hash_, where = configuration.entities, configuration.release, str(path)
+    entities: dict[str, list[Any]] = {each: [] for each in IDENTITY}
+    for version in versions.values():
+        entities[version.kind].append(version.content)
+    if kind is not None and kind not in IDENTITY:
+        raise CommandError(f"No kind of entity is called {kind}.", f"Known: {', '.join(IDENTITY)}.")
+    selected = {each: found for each, found in entities.items() if (found or each in REQUIRED) and kind in (None, each)}
     if kind is not None and name is not None:
-        if (kind, name) not in configuration.entities:
+        if (kind, name) not in versions:
             known = ", ".join(entity[IDENTITY[kind]] for entity in entities[kind])
-            raise CommandError(f"{path}: no {kind[:-1]} is called {name}.", f"Known {kind}: {known or 'none'}.")
-        version = configuration.entities[kind, name]
-        shown = {kind: [version.content]}
+            raise CommandError(f"{where}: no {kind[:-1]} is called {name}.", f"Known {kind}: {known or 'none'}.")
+        selected = {kind: [versions[kind, name].content]}
     if as_json:
-        print(json.dumps({"release": configuration.release, **shown}, indent=2, ensure_ascii=False))
+        print(json.dumps({"release": hash_, **selected}, indent=2, ensure_ascii=False))
         return
-    print(f"# release {configuration.release}")
-    print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=120), end="")
+    print(f"# release {hash_}")
+    print(yaml.safe_dump(selected, sort_keys=False, allow_unicode=True, width=120), end="")
 
 
-def diff(old: Path, new: Path, /, *, as_json: AsJson = False) -> None:
+def diff(old: str | None = None, new: str | None = None, /, *, as_json: AsJson = False) -> None:
     """Show what differs between two configurations, entity by entity and field by field.
 
-    For example `leadline config diff config.yaml next/config.yaml`. Where and in which order things are written makes
-    no difference. Exit code 0 when nothing differs, 1 when something does, 2 when one of them cannot be used.
+    For example `leadline config diff config.yaml next.yaml`, or `leadline config diff next.yaml` for what it would
+    change of the release in force. Where and in which order things are written makes no difference. Exit code 0 when
+    nothing differs, 1 when something does, 2 when one of them cannot be used.
 
     Parameters
     ----------
     old:
-        A YAML file or a folder.
+        A YAML file, a folder, or the hash of a release; the release in force when there is only one.
     new:
-        Another one.
+        Another one; LEADLINE_CONFIG by default.
     as_json:
         Print JSON for scripts.
     """
+    if new is None:
+        old, new = None, old
     try:
-        before, after = _load(old).configuration, _load(new).configuration
+        before, after = _side(old, default_in_force=True), _side(new)
     except ConfigurationError as error:
         Console(stderr=True, soft_wrap=True).print(str(error), style="red", highlight=False, markup=False)
         sys.exit(2)
+    except CommandError as error:
+        Console(stderr=True).print(f"{error.message}\n{error.hint}", style="red", highlight=False, markup=False)
+        sys.exit(2)
     found = changes(before, after)
     if as_json:
-        releases = {"before": before.release, "after": after.release}
-        print(json.dumps({"release": releases, "changes": [_change(change) for change in found]}, indent=2))
+        hashes = {"before": before.release, "after": after.release}
+        print(json.dumps({"release": hashes, "changes": [changes_display.as_json(c) for c in found]}, indent=2))
     else:
-        _print_changes(before.release, after.release, found)
+        changes_display.print_changes(Console(soft_wrap=True), before.release, after.release, found)
     if found:
         sys.exit(1)
 
@@ -180,16 +214,21 @@ def example(name: Literal["minimal", "reference"] = "minimal", /) -> None:
     print(example_file(f"{name}.yaml").read_text(encoding="utf-8"), end="")
 
 
+def _side(name: str | None, *, default_in_force: bool = False) -> WrittenRelease:
+    if name is not None and (Path(name).exists() or not HASH.fullmatch(name)):
+        return _load(Path(name)).written
+    if name is None and not default_in_force:
+        return _load(_path(None)).written
+    history = releases.history_of(environment.kafka_of(environment.settings()))
+    return releases.in_force(history) if name is None else releases.named(history, name)
+
+
 def _path(path: Path | None) -> Path:
-    return path or environment.settings().config or local_file("config.yaml")
+    return path or releases.path_of(environment.settings())
 
 
 def _load(path: Path) -> LoadedConfiguration:
-    settings = environment.settings()
-    variables = dict(os.environ)
-    # The demonstration's configuration can be looked at before its stack runs.
-    variables.setdefault("LEADLINE_SANDBOX_URL", settings.sandbox_url or f"http://127.0.0.1:{settings.sandbox_port}")
-    return load(path, variables)
+    return releases.load_file(environment.settings(), path)
 
 
 def _about(kind: str, id: str | None) -> str:  # noqa: A002
@@ -198,8 +237,9 @@ def _about(kind: str, id: str | None) -> str:  # noqa: A002
 
 def _summary(path: Path, loaded: LoadedConfiguration, warnings: int) -> Text:
     configuration = loaded.configuration
-    numbers = {kind: len(getattr(configuration, kind)) for kind in IDENTITY}
-    counts = ", ".join(f"{number} {kind[:-1] if number == 1 else kind}" for kind, number in numbers.items())
+    numbers = {kind.replace("_", " "): len(getattr(configuration, kind)) for kind in IDENTITY}
+    told = {kind: number for kind, number in numbers.items() if number or kind in REQUIRED}
+    counts = ", ".join(f"{number} {kind[:-1] if number == 1 else kind}" for kind, number in told.items())
     text = Text(f"{path}: {counts}; release {configuration.release}; ")
     if warnings:
         return text.append(f"{warnings} warning{'s' if warnings > 1 else ''}", "yellow")
@@ -216,49 +256,3 @@ def _print_findings_json(path: Path, loaded: LoadedConfiguration) -> None:
         findings.append({"code": finding.code, "severity": finding.severity.value} | where | about)
     document = {"path": str(path), "release": loaded.configuration.release, "errors": [], "findings": findings}
     print(json.dumps(document, indent=2))
-
-
-def _change(change: EntityChange) -> dict[str, Any]:
-    """A side that leaves the field out has no key of its own."""
-    fields = [
-        {"field": field.field}
-        | ({} if field.before is ABSENT else {"before": field.before})
-        | ({} if field.after is ABSENT else {"after": field.after})
-        for field in change.fields
-    ]
-    hashes = {"before": change.before, "after": change.after}
-    return {"kind": change.kind, "id": change.id, "change": change.change, "hash": hashes, "fields": fields}
-
-
-def _print_changes(before: str, after: str, found: tuple[EntityChange, ...]) -> None:
-    console = Console(soft_wrap=True)
-    if not found:
-        console.print(f"No difference: both are release {before}.", highlight=False)
-        return
-    console.print(f"release {before} → {after}", highlight=False)
-    styles = {"added": "green", "removed": "red", "changed": "yellow"}
-    for change in found:
-        console.print(Text(f"{change.change} {change.kind[:-1]} {change.id}", styles[change.change]))
-        for field in change.fields:
-            console.print(Text(f"  {field.field}: {_moved(field.before, field.after)}"))
-
-
-def _moved(before: Any, after: Any) -> str:
-    if isinstance(before, list) and isinstance(after, list):
-        olds, news = [_text(item) for item in before], [_text(item) for item in after]
-        moves = [f"+{item}" for item in news if item not in olds] + [f"-{item}" for item in olds if item not in news]
-        if moves:
-            return " ".join(moves)
-    return f"{_text(before)} → {_text(after)}"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return repr(value) if value is ABSENT else json.dumps(_without_empty(value), ensure_ascii=False)
-
-
-def _without_empty(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _without_empty(item) for name, item in value.items() if item not in (None, [], {})}
-    return [_without_empty(item) for item in value] if isinstance(value, list) else value

@@ -20,7 +20,7 @@ from connectors.kafka.producer import AckedProducer
 from connectors.sandbox.traffic import DEFAULT_MIX, Expected, generate
 from leadline import environment
 from leadline.commands.journey import journey_table
-from leadline.commands.up import prepare
+from leadline.commands.up import prepare, print_notice
 from leadline.display import StackDisplay
 from leadline.errors import CommandError
 from leadline.stack import local
@@ -108,6 +108,7 @@ def _show(console: Console, count: int, stopped: Callable[[], bool] = lambda: Fa
     from warehouse.client import connect
 
     settings = environment.settings()
+    print_notice(console)
     client, database = connect(environment.clickhouse_of(settings)), settings.clickhouse_database
     before = queries.funnel(client, database)
     # Another seed once leads are there: the same ones again would all be known.
@@ -169,11 +170,12 @@ def _revenue(buyers: list[Any]) -> Table:
 
 
 def _compare(console: Console, expected: Expected, before: Any, after: Any) -> bool:
-    got = {name: getattr(after, name) - getattr(before, name) for name in ENDS}
-    wanted = {name: getattr(expected, name) for name in ENDS}
+    names = ("rejected", "duplicate", "delivered", "unsold", "dead")
+    got = {name: getattr(after, name) - getattr(before, name) for name in names}
+    wanted = {name: getattr(expected, name) for name in names}
     if before.raw:  # today's cap may be used up by earlier leads: sold or not, the lead is accounted for
         for counts in (got, wanted):
-            counts["delivered"] += counts.pop("undelivered")
+            counts["delivered"] += counts.pop("unsold")
     wrong = {name: (got[name], wanted[name]) for name in wanted if got[name] != wanted[name]}
     if not wrong:
         console.print("[green]Every lead came to the end it was made for.[/green]")

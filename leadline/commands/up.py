@@ -10,10 +10,11 @@ import sys
 import time
 from typing import Annotated
 
+from confluent_kafka import KafkaException
 from cyclopts import Parameter
 from rich.console import Console
 
-from leadline import environment
+from leadline import environment, releases
 from leadline.display import StackDisplay, print_endpoints
 from leadline.errors import CommandError
 from leadline.stack import local
@@ -30,7 +31,8 @@ def up(*, detach: Annotated[bool, Parameter(name=["--detach", "-d"], negative=""
     HTTP intake and the sandbox buyer. Ctrl-C stops all of it.
 
     Data and logs are in the home folder (LEADLINE_HOME, .leadline by default). With LEADLINE_KAFKA_BOOTSTRAP or
-    LEADLINE_CLICKHOUSE_URL set, that part is used where it is and not started here.
+    LEADLINE_CLICKHOUSE_URL set, that part is used where it is and not started here. The configuration (LEADLINE_CONFIG)
+    is put in force if nothing is yet; later ones with `leadline config apply`.
 
     Parameters
     ----------
@@ -42,6 +44,7 @@ def up(*, detach: Annotated[bool, Parameter(name=["--detach", "-d"], negative=""
     if (state := read_state(settings.home)) is not None:
         console.print(f"A stack is running already in {settings.home} (process {state.pid}).")
         print_endpoints(console, settings.home, state)
+        print_notice(console)
         return
     if detach:
         _up_detached(console, settings)
@@ -60,6 +63,7 @@ async def run_stack(settings: Settings, console: Console, stop: asyncio.Event | 
         state = read_state(endpoints.home)
         if state is not None:
             print_endpoints(console, settings.home, state)
+        print_notice(console)
         console.print("Ctrl-C stops everything.", style="dim")
 
     with StackDisplay(console) as display:
@@ -75,8 +79,22 @@ async def run_stack(settings: Settings, console: Console, stop: asyncio.Event | 
 
 
 async def prepare(settings: Settings, endpoints: Endpoints) -> None:
-    """Topics and tables, before the first worker starts."""
+    """Topics, tables and a first release, before the first worker starts."""
     await asyncio.to_thread(environment.prepare, settings, endpoints.kafka_bootstrap, endpoints.clickhouse_url)
+    if endpoints.kafka_bootstrap is not None:
+        known = settings.model_copy(update={"sandbox_url": endpoints.sandbox_url})
+        await asyncio.to_thread(releases.apply_first, known, endpoints.kafka_bootstrap)
+
+
+def print_notice(console: Console) -> None:
+    """Say so where the configuration of the settings is not the one in force: it is never put in force unasked."""
+    settings = environment.settings()
+    try:
+        notice = "" if settings.kafka_bootstrap is None else releases.notice(settings, settings.kafka_bootstrap)
+    except (CommandError, KafkaException):  # what runs must not end because this could not be told
+        return
+    if notice:
+        console.print(notice, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def _up_detached(console: Console, settings: Settings) -> None:
@@ -102,6 +120,7 @@ def _up_detached(console: Console, settings: Settings) -> None:
                 )
             time.sleep(0.1)
     print_endpoints(console, settings.home, state)
+    print_notice(console)
     console.print("`leadline down` stops it.", style="dim")
 
 

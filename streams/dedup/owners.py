@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from schemas.config.dedup import LONGEST_WINDOW_DAYS
-from schemas.events import Frozen, Timestamp
+from schemas.values import Frozen, Timestamp
 from streams.tables import Table, TableSpec
 
 WINDOWS_KEPT: Final = 16

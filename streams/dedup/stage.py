@@ -43,6 +43,10 @@ class Dedup(Stage[Event]):
     def decode(self, record: Record) -> Event:
         return decode_event(record, Event)
 
+    def release_of(self, arrival: Event) -> str | None:
+        # One lead is judged by one release, however many partitions it passes; a replay's has none and takes today's.
+        return arrival.release or None
+
     def process(self, arrivals: Sequence[Event], tables: Tables, context: Context) -> list[Output]:
         return [self._judge(arrival, tables, context) for arrival in arrivals]
 

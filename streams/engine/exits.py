@@ -14,6 +14,7 @@ from connectors.rocksdb.database import DatabaseError
 from streams.dead_letter_limit import DeadLetterLimitError
 from streams.engine.lanes import GapError
 from streams.engine.writer import FrozenError
+from streams.leases import ReleaseGoneError
 
 
 class CoPartitionError(Exception):
@@ -32,6 +33,9 @@ class Exit(IntEnum):
     """EX_SOFTWARE: anything else."""
     FENCED = 75
     """EX_TEMPFAIL: another worker has taken over while this one stood still."""
+    CONFIGURATION = 78
+    """EX_CONFIG: a release that must decide again what it has decided before is gone, or cannot be used here. Starting
+    again helps only once it is back."""
 
 
 def exit_of(error: BaseException) -> Exit:
@@ -41,6 +45,8 @@ def exit_of(error: BaseException) -> Exit:
             return Exit.POISONED
         case FencedError() | FrozenError():
             return Exit.FENCED
+        case ReleaseGoneError():
+            return Exit.CONFIGURATION
         case KafkaException() | KafkaError() | DeliveryFailedError() | TransactionError():
             return Exit.KAFKA
         case _:

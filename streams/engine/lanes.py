@@ -24,7 +24,7 @@ STEP_SECONDS: Final = 0.1
 """What one step should take of the event loop at most: the next one takes fewer records if it was more."""
 FEWEST_RECORDS: Final = 20
 TICK_SECONDS: Final = 1.0
-"""How often a lane that has nothing to do looks for entries that are due."""
+"""How often, at least, a lane that has nothing to do looks for entries that are due and for its stage's tick."""
 
 
 class GapError(Exception):

@@ -29,6 +29,7 @@ class WorkerMetrics:
         self._step_records = self._of(metrics.STEP_RECORDS)
         self._step_seconds = self._of(metrics.STEP_SECONDS)
         self._write_seconds = self._of(metrics.WRITE_SECONDS)
+        self._tick_failures = self._of(metrics.TICK_FAILURES)
         self._in_flight = self._of(metrics.EFFECTS_IN_FLIGHT)
         self._effects = self._of(metrics.EFFECTS)
         self._unknown = self._of(metrics.EFFECTS_UNKNOWN)
@@ -50,6 +51,8 @@ class WorkerMetrics:
             self._step_records.observe(step.records)
         if step.settled:
             self._effects.inc(step.settled)
+        if step.tick_failed:
+            self._tick_failures.inc()
         for topic, count in step.taken.items():
             self._of(metrics.STAGE_RECORDS, topic).inc(count)
         written: dict[str, int] = {}

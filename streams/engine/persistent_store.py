@@ -205,6 +205,10 @@ class PersistentStore:
             entry.value = value = spec.load(value)
         return value  # type: ignore[return-value]
 
+    def get_many(self, spec: TableSpec[V, K], keys: Sequence[K]) -> list[V | None]:
+        """See :class:`streams.store.Store`."""
+        return [self.get(spec, key) for key in keys]
+
     def items(self, spec: TableSpec[V, K]) -> Iterator[tuple[K, V]]:
         """See :class:`streams.store.Store`."""
         table = self._tables.get(spec)

@@ -46,7 +46,7 @@ def open_store(
         DatabaseError: the folder cannot be written.
     """
     path, database = _open(folder, stage, partition)
-    layout = layout_of(stage.tables)
+    layout = layout_of(stage.stored_tables)
     fresh = Mark(changelog.topic_id, layout)
     mark = read_mark(database)
     if mark is not None:
@@ -60,7 +60,7 @@ def open_store(
         database, mark = Database(path), None
     exactly_once = stage.guarantee is Guarantee.EXACTLY_ONCE
     keys = {spec.name: position_key(spec.name, topic_ids) for spec in stage.reads} if exactly_once else {}
-    return PersistentStore(database, stage.tables, mark or fresh, keys)
+    return PersistentStore(database, stage.stored_tables, mark or fresh, keys)
 
 
 def _unusable(mark: Mark, fresh: Mark, stage: Stage[Any], changelog: LogState) -> str | None:

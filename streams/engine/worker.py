@@ -23,11 +23,11 @@ from faust.types import TP
 from yarl import URL
 
 from connectors.kafka import clients
+from connectors.kafka.log_reader import log_bounds
 from connectors.kafka.producer import AckedProducer, PlacingProducer
 from connectors.kafka.topic_admin import TopicIds, topic_ids
 from connectors.kafka.transaction import TransactionalProducer
 from schemas.topics import changelog
-from streams.changelog import Restored
 from streams.dead_letter_limit import DeadLetterLimit
 from streams.engine.arrivals import Slice
 from streams.engine.changelog import restore
@@ -38,7 +38,7 @@ from streams.engine.slice_consumer import Announced, SliceConsumer, SliceTranspo
 from streams.engine.writer import AckedWriter, FrozenError, TransactionalWriter, Writer
 from streams.lane import Lane
 from streams.stage import Context, Guarantee, Performer, Stage
-from streams.tables import Tables, milliseconds
+from streams.tables import milliseconds
 
 log = structlog.get_logger(__name__)
 
@@ -245,7 +245,7 @@ class Engine:
             self._on_ready()
 
     def _ask_topic_ids(self) -> TopicIds:
-        topics = [*self.stage.reads, *([changelog(self.stage.name)] if self.stage.has_changelog else [])]
+        topics = [*self.stage.reads, changelog(self.stage.name)]
         return topic_ids(clients.admin(self.config.bootstrap), [spec.name for spec in topics])
 
     def _open(self, partition: int) -> tuple[Lane, Writer]:
@@ -255,12 +255,15 @@ class Engine:
         if stage.guarantee is Guarantee.EXACTLY_ONCE:
             producer = TransactionalProducer(config.bootstrap, f"{config.group}-{partition}")
             producer.fence()
-        restored = Restored(Tables())
-        if stage.has_changelog:
-            told = functools.partial(self.metrics.restoring, partition)
-            restored = restore(config.bootstrap, stage, partition, self._topic_ids, told, config.state)
-        lane = Lane(stage, restored.tables, restored.positions, limit=self._limit)
+        told = functools.partial(self.metrics.restoring, partition)
+        restored = restore(config.bootstrap, stage, partition, self._topic_ids, told, config.state)
+        ends = {} if producer is not None else self._ends(partition)
+        lane = Lane(stage, restored.tables, restored.positions, limit=self._limit, topic_ids=self._topic_ids, ends=ends)
         return lane, self._writer(partition, producer, restored.following)
+
+    def _ends(self, partition: int) -> dict[str, int]:
+        bootstrap = self.config.bootstrap
+        return {spec.name: log_bounds(bootstrap, spec.name, partition)[1] for spec in self.stage.reads}
 
     def _writer(self, partition: int, producer: TransactionalProducer | None, following: int | None) -> Writer:
         stage, bootstrap, places = self.stage, self.config.bootstrap, following is not None
@@ -291,8 +294,9 @@ class Engine:
 
     async def _tick(self, lanes: Lanes) -> None:
         self._alive_at = time.monotonic()
+        seconds = min(TICK_SECONDS, self.stage.tick_seconds or TICK_SECONDS)
         while True:
-            await asyncio.sleep(TICK_SECONDS)
+            await asyncio.sleep(seconds)
             try:
                 self._check_alive()
             except FrozenError as error:

@@ -77,6 +77,10 @@ class MemoryLog:
                     break
         return found
 
+    def end(self, topic: str, partition: int) -> int:
+        """The offset behind the last record, those of open transactions included."""
+        return len(self._partition(topic, partition).slots)
+
     def records(self, topic: str) -> list[KafkaRecord]:
         """Every committed record of a topic."""
         return [record for partition in sorted(self._topics.get(topic, ())) for record in self.read(topic, partition)]

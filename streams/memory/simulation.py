@@ -83,6 +83,7 @@ class Simulation:
         self._readers: dict[tuple[str, int], list[MemoryWorker]] = {}
         self._current: dict[tuple[str, int], MemoryWorker] = {}
         self._names: Counter[str] = Counter()
+        self._ticking = [stage for stage in self.stages if stage.tick_seconds is not None]
         self.log.visible = self._visible
         for stage in self.stages:
             for partition in range(self.log.partitions):
@@ -98,16 +99,22 @@ class Simulation:
         self._awake.append(Actor(name, steps))
 
     def run(self) -> None:
-        """Go on until nothing is left to do.
+        """Go on until nothing is left to do; then let every stage tick that does, and go on once more.
 
         Raises:
             RuntimeError: it does not come to rest.
         """
+        ticked = False
         for _ in range(MOST_ACTIONS):
             actor = self._next()
-            if actor is None:
+            if actor is not None:
+                self._go_on(actor)
+            elif ticked or not self._ticking:
                 return
-            self._go_on(actor)
+            else:
+                ticked = True
+                self.clock.pass_by(max(stage.tick_seconds or 0 for stage in self._ticking))
+                self._wake_ticking()
         raise RuntimeError(f"not at rest after {MOST_ACTIONS} actions")
 
     def _next(self) -> Actor | None:
@@ -116,6 +123,8 @@ class Simulation:
                 self._awake += self._frozen.pop(self.chance.choice(list(self._frozen)))
             if self._timers and (not self._awake or self.chance.random() < TIME_PASSES):
                 self._time_out()
+            if self._ticking and self._awake and self.chance.random() < TIME_PASSES:
+                self._wake_ticking()
             if self._awake:
                 return self._awake[int(self.chance.random() * len(self._awake))]
             if not self._timers and not self._frozen:
@@ -210,6 +219,11 @@ class Simulation:
         actor, acting = self._workers[worker], self._frozen.get(worker, self._awake)
         if actor not in acting:
             acting.append(actor)
+
+    def _wake_ticking(self) -> None:
+        for worker in self._current.values():
+            if worker.stage in self._ticking:
+                self._wake(worker)
 
     # Effects
 

@@ -67,10 +67,9 @@ class MemoryWorker:
             self._epoch = self.log.fence(self.transactional_id)
         yield Point.FENCED
         restoration = Restoration(self.stage, self._topic_ids)
-        if self.stage.has_changelog:
-            for record in self.log.read(self._changelog, self.partition):
-                restoration.take(record.key, record.value, record.timestamp)
-                yield Point.RESTORING
+        for record in self.log.read(self._changelog, self.partition):
+            restoration.take(record.key, record.value, record.timestamp)
+            yield Point.RESTORING
         self.lane = lane = self.open_lane(restoration.finish())
         yield Point.RESTORED
         self._advance(lane, self._read)  # the group may be behind the changelog
@@ -91,7 +90,8 @@ class MemoryWorker:
 
     def open_lane(self, restored: Restored) -> Lane:
         """The lane, and where it reads on: the changelog knows, else the group."""
-        lane = Lane(self.stage, restored.tables, restored.positions)
+        ends = {spec.name: self.log.end(spec.name, self.partition) for spec in self.stage.reads}
+        lane = Lane(self.stage, restored.tables, restored.positions, topic_ids=self._topic_ids, ends=ends)
         for spec in self.stage.reads:
             following = lane.next(spec.name)
             committed = self.log.position(self.group, spec.name, self.partition)

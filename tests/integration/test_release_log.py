@@ -16,10 +16,12 @@ from connectors.kafka.release_log import ReleaseChangedError, ReleaseFollower, a
 from connectors.kafka.transaction import FencedError, TransactionalProducer, TransactionError
 from schemas.codec import encode
 from schemas.config.history import Applied, ReleaseHistory
+from schemas.config.placeholders import UnusableReleaseError, WrittenRelease
 from schemas.config.release import Configuration
 from schemas.topics import CONFIG
 
-RELEASES = [configuration(*(campaign(f"c{n}", price=f"{n}.00") for n in range(count))) for count in (1, 3, 2)]
+CONFIGURATIONS = [configuration(*(campaign(f"c{n}", price=f"{n}.00") for n in range(count))) for count in (1, 3, 2)]
+RELEASES = [WrittenRelease.of(found) for found in CONFIGURATIONS]
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def history_of(bootstrap: str, applied: int) -> ReleaseHistory:
     return read_history(bootstrap)
 
 
-def put(bootstrap: str, release: Configuration, message: str = "", expected: str | None = None) -> Applied | None:
+def put(bootstrap: str, release: WrittenRelease, message: str = "", expected: str | None = None) -> Applied | None:
     return apply(bootstrap, release, at=NOW, author="ann", message=message, expected=expected)
 
 
@@ -47,21 +49,71 @@ def test_what_is_applied_is_in_force_and_told(topic: str) -> None:
     told: list[tuple[str, Exception | None]] = []
     failures: list[Exception] = []
     assert put(topic, RELEASES[0], "first") is not None
-    follower = ReleaseFollower(topic, lambda applied, error: told.append((applied.release, error)), failures.append)
+    history_of(topic, 1)
+    prepared: list[Configuration] = []
+    follower = ReleaseFollower(
+        topic, {}, lambda applied, error: told.append((applied.release, error)), failures.append, prepared.append
+    )
     try:
-        wait_until(lambda: follower.current == RELEASES[0], "the first release", 30)
-        told.clear()
+        assert follower.current == CONFIGURATIONS[0]
         for release in RELEASES[1:]:
             put(topic, release)
-        wait_until(lambda: follower.current == RELEASES[2], "the last release", 30)
-        assert told == [(release.release, None) for release in RELEASES[1:]]
-        assert follower.configuration(RELEASES[0].release) == RELEASES[0]
+        wait_until(lambda: follower.current == CONFIGURATIONS[2], "the last release", 30)
+        assert told == [(release.release, None) for release in RELEASES]
+        assert prepared == CONFIGURATIONS
+        assert follower.configuration(RELEASES[0].release) == CONFIGURATIONS[0]
         assert not failures
     finally:
         follower.close()
     history = history_of(topic, 3)
     assert [applied.release for applied in history.applied] == [release.release for release in RELEASES]
     assert history.applied[0].message == "first"
+
+
+def test_a_release_that_cannot_be_used_here_is_refused_and_the_one_before_stays(topic: str) -> None:
+    told: list[tuple[str, Exception | None]] = []
+    delivery = {"url": "${BUYER_URL}/leads"}
+    document = CONFIGURATIONS[0].model_dump(mode="json", by_alias=True)
+    document["campaigns"][0]["delivery"]["url"] = "https://buyer.example/leads"
+    at = ("campaigns", 0, "delivery", "url")
+    needing = WrittenRelease.of(
+        Configuration.model_validate(document), {at: (delivery["url"], "https://buyer.example/leads")}
+    )
+    put(topic, RELEASES[0])
+    put(topic, needing)
+    history_of(topic, 2)
+
+    def follow(environment: dict[str, str]) -> ReleaseFollower:
+        told.clear()
+        return ReleaseFollower(
+            topic, environment, lambda applied, error: told.append((applied.release, error)), lambda error: None
+        )
+
+    lacking = follow({})
+    try:
+        assert lacking.current is None  # not what was in force before: it may lack the very rule
+        ((refused, error),) = told
+        assert refused == needing.release
+        assert isinstance(error, UnusableReleaseError)
+        assert "needs BUYER_URL: set it in the environment" in str(error)
+        told.clear()
+        put(topic, RELEASES[1])
+        put(topic, needing)
+        wait_until(lambda: len(told) == 2, "the release after it, and it again", 30)
+        assert [(release, error is None) for release, error in told] == [
+            (RELEASES[1].release, True),
+            (needing.release, False),
+        ]
+        assert lacking.current == CONFIGURATIONS[1]
+    finally:
+        lacking.close()
+    able = follow({"BUYER_URL": "http://127.0.0.1:1"})
+    try:
+        assert able.current is not None
+        assert able.current.release == needing.release
+        assert able.current.campaigns[0].delivery.url == "http://127.0.0.1:1/leads"
+    finally:
+        able.close()
 
 
 def test_the_release_in_force_is_not_applied_again(topic: str) -> None:
@@ -95,7 +147,7 @@ def test_a_release_that_was_cut_off_half_way_is_none(topic: str) -> None:
 def test_of_several_at_once_every_one_is_whole_or_refused(topic: str) -> None:
     start = threading.Barrier(len(RELEASES))
 
-    def one(release: Configuration) -> str | None:
+    def one(release: WrittenRelease) -> str | None:
         start.wait()
         try:
             put(topic, release)
@@ -110,7 +162,7 @@ def test_of_several_at_once_every_one_is_whole_or_refused(topic: str) -> None:
     assert [applied.number for applied in history.applied] == list(range(1, len(done) + 1))
     for release in RELEASES:
         if release.release in done:
-            assert history.configuration(release.release) == release
+            assert history.written(release.release) == release
 
 
 def test_without_the_topic_the_error_says_so(kafka_bootstrap: str) -> None:

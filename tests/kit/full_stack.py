@@ -106,11 +106,12 @@ class FullStack:
         return queries.funnel(connect(self.endpoints.clickhouse_url), "leadline")
 
     def outcomes(self) -> dict[str, str]:
-        """Each lead's end, from ClickHouse; a lead with two ends fails."""
+        """Each lead's end in its last run that has one, from ClickHouse; a lead with two ends fails."""
         rows = self.query(
-            "SELECT toString(lead_id), groupUniqArray(outcome) FROM leadline.lead_events FINAL"
+            "SELECT toString(lead_id), groupUniqArrayIf(outcome, run = last) FROM (SELECT lead_id, outcome, run,"
+            " max(run) OVER (PARTITION BY lead_id) AS last FROM leadline.lead_events FINAL"
             " WHERE outcome IN ('rejected', 'duplicate', 'unrouted', 'delivered', 'undelivered', 'dead')"
-            " AND stage IN ('validation', 'dedup', 'routing', 'delivery', 'dead') GROUP BY lead_id"
+            " AND stage IN ('validation', 'dedup', 'routing', 'delivery', 'dead')) GROUP BY lead_id"
         )
         several = {lead: ends for lead, ends in rows if len(ends) != 1}
         assert not several, f"leads with more than one end: {several}"

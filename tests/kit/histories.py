@@ -58,7 +58,7 @@ class Tally:
         fenced = [
             f"{stage} fenced" for stage in ("validation", "dedup", "routing", "delivery") if not self.fenced[stage]
         ]
-        ends = [end for end in (*ENDS, "held", "sold by a replay") if not self.ends[end]]
+        ends = [end for end in (*ENDS, "held", "sold by a replay", "sold twice") if not self.ends[end]]
         return faults + fenced + ends
 
     def __str__(self) -> str:

@@ -14,10 +14,14 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from connectors.outbound.contract import Answer
-from kit.builders import SECRET, campaign, configuration, lead_id, raw_fields
+from kit.builders import SECRET, campaign, cap, configuration, lead_id, raw_fields
 from schemas import headers, topics
+from schemas.config.campaign import Exclusivity
+from schemas.config.cap import Cap
 from schemas.config.dedup import KeySet
+from schemas.config.field import LeadFilter
 from schemas.config.release import Configuration
+from schemas.config.route import Group, Route
 from schemas.config.vertical import Vertical
 from schemas.events import Outcome
 from schemas.reasons import Reason
@@ -35,6 +39,8 @@ START = datetime(2026, 3, 4, 17, 0, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 3, 5, tzinfo=UTC)
 RATES = (0.005, 0.02, 0.05, 0.15)
 WINDOW = timedelta(days=1)
+MOST_SALES = 2
+"""Of a lead, where it is sold more than once."""
 
 ACCEPTED, REJECTED = Answer(Outcome.ACCEPTED), Answer(Outcome.REJECTED, Reason.BUYER_REJECTED)
 DUPLICATE, ERROR = Answer(Outcome.DUPLICATE, Reason.BUYER_DUPLICATE), Answer(Outcome.ERROR, Reason.BUYER_ERROR)
@@ -55,21 +61,44 @@ UNDECODABLE = (b"\xff\xfe", b"{", b"\x00\x00\x00\x00\x01bad")
 KINDS = (GEORGIA, GEORGIA, GEORGIA, NEW_YORK, NEW_YORK, NAMED, OUT_OF_AREA, INVALID, UNDECODABLE)
 
 
+STRICT = LeadFilter(name="not-new-york", reject_unless="state != 'NY'")
+NEIGHBOURS = KeySet(fields=("last_name", "zip"), days=WINDOW.days)
+PERSON = KeySet(days=WINDOW.days)
+RULES: tuple[tuple[Vertical, ...], ...] = (
+    (Vertical(name="solar", dedup=(PERSON,)),),
+    (Vertical(name="solar", dedup=(PERSON,), filters=(STRICT,)), Vertical(name="boats", dedup=(PERSON,))),
+    (Vertical(name="solar", dedup=(PERSON, NEIGHBOURS)),),
+)
+"""What validation and dedup go by: by others than the first, other leads are valid, and more of them duplicates."""
+
+
+def daily(limit: int | None) -> tuple[Cap, ...]:
+    """A cap on leads a day, or none."""
+    return () if limit is None else (cap(limit),)
+
+
 @cache
-def release(number: int, without: int | None = None) -> Configuration:
-    """One of the configurations that histories have: caps and idempotence go with the number. A change takes one
-    campaign away; what the buyers agreed to about the others stays, or nobody could say which cap holds."""
+def release(number: int, without: int | None = None, rules: int = 0) -> Configuration:
+    """One of the configurations that histories have: caps, idempotence and whether a lead is sold more than once go
+    with the number. A change takes one campaign away, or has other rules about leads; what the buyers agreed to about
+    the other campaigns stays, or nobody could say which cap holds."""
     chance = Random(number)
     caps = (None, 1, 1, 2)
     campaigns = [
-        campaign("anchor", states=frozenset({"GA"}), priority=1, daily_cap=chance.choice(caps)),
-        campaign("bolt", states=frozenset({"GA", "NY"}), priority=1, idempotent=False, daily_cap=chance.choice(caps)),
-        campaign("crown", states=frozenset({"GA", "NY"}), priority=2, daily_cap=chance.choice(caps), buyer="anchor"),
+        campaign("anchor", states=frozenset({"GA"}), priority=1, caps=daily(chance.choice(caps))),
+        campaign("bolt", states=frozenset({"GA", "NY"}), priority=1, idempotent=False, caps=daily(chance.choice(caps))),
+        campaign("crown", states=frozenset({"GA", "NY"}), priority=2, caps=daily(chance.choice(caps)), buyer="anchor"),
         campaign("delta", states=frozenset({"NY"}), priority=2, idempotent=chance.random() < 0.5),
     ]
     if without is not None:
         del campaigns[without]
-    return configuration(*campaigns, verticals=[Vertical(name="solar", dedup=(KeySet(days=WINDOW.days),))])
+    if number % 3:
+        return configuration(*campaigns, verticals=RULES[rules])
+    shared = [
+        one if one.id == "crown" else one.model_copy(update={"exclusivity": Exclusivity.SHARED}) for one in campaigns
+    ]
+    twice = Route(id="twice", vertical="solar", groups=(Group(name="all"),), max_sales=MOST_SALES)
+    return configuration(*shared, verticals=RULES[rules], routes=[twice])
 
 
 @dataclass
@@ -119,6 +148,8 @@ class History:
     kinds: ClassVar[tuple[tuple[bytes, ...], ...]] = KINDS
     backlog: ClassVar[float] = 0.25
     """The share of histories whose leads have waited for days."""
+    changes: ClassVar[float] = 0.4
+    """The share of histories whose configuration changes."""
 
     def __init__(
         self,
@@ -134,8 +165,10 @@ class History:
         self.clock = Clock(MIDNIGHT - timedelta(milliseconds=chance.randint(500, 4000)) if late else START)
         self.log = log(PARTITIONS, self.clock)
         self.number = chance.randrange(12)
-        self.release = release(self.number)
-        self.context = Context(self.clock.now, self.release, SECRET, "simulation")
+        self.releases: dict[str, Configuration] = {}
+        self._apply(release(self.number))
+        self.changing = False
+        """Whether the configuration changes. A lead that its producer sends again may then come to another end."""
         self.buyers = Buyers(chance)
         self.faults = Faults(chance, chance.choice(RATES), chance.randint(1, 8))
         self.simulation = Simulation(
@@ -145,10 +178,12 @@ class History:
     def run(self) -> History:
         """Let it happen."""
         chance, replay = self.chance, self.chance.random()
+        self.changing = chance.random() < self.changes
         self.simulation.add("producer", self._send(chance.randint(2, 6)))
-        if replay < 0.2:
+        # By rules with fewer hops a replay may overtake its own lead, and is decided in its stead.
+        if replay < 0.2 and not self.changing:
             self.simulation.add("replay", self._replay())
-        if chance.random() < 0.3:
+        if self.changing:
             self.simulation.add("config", self._change())
         self.simulation.run()
         if replay > 0.6:
@@ -166,16 +201,24 @@ class History:
 
     def _context(self) -> Context:
         if self.context.now is not self.clock.now:
-            self.context = Context(self.clock.now, self.release, SECRET, "simulation")
+            self.context = self._context_now()
         return self.context
+
+    def _context_now(self) -> Context:
+        return Context(self.clock.now, self.release, SECRET, "simulation", self.releases.__getitem__)
+
+    def _apply(self, configuration: Configuration) -> None:
+        self.release = self.releases[configuration.release] = configuration
+        self.context = self._context_now()
 
     def _send(self, count: int) -> Iterator[None]:
         chance = self.chance
         sent: list[bytes] = []
+        kinds = [kind for kind in self.kinds if not (self.changing and kind is NAMED)]
         backlog = chance.random() < self.backlog
         for _ in range(count):
             repeat = bool(sent) and chance.random() < 0.3
-            value = chance.choice(sent) if repeat else chance.choice(chance.choice(self.kinds))
+            value = chance.choice(sent) if repeat else chance.choice(chance.choice(kinds))
             sent.append(value)
             days = chance.choice((0, 0, 1.5, 3)) if backlog else 0
             at_ms = round((self.clock.now - timedelta(days=days)).timestamp() * 1000)
@@ -193,7 +236,8 @@ class History:
                 yield
 
     def _change(self) -> Iterator[None]:
-        for _ in range(self.chance.choice((5, 30, 100))):
-            yield
-        self.release = release(self.number, self.chance.randrange(4))
-        self.context = Context(self.clock.now, self.release, SECRET, "simulation")
+        chance = self.chance
+        for _ in range(chance.randint(1, 3)):
+            for _ in range(chance.choice((5, 30, 100))):
+                yield
+            self._apply(release(self.number, chance.choice((None, 0, 1, 2, 3)), chance.randrange(len(RULES))))

@@ -7,13 +7,12 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import pytest
 import yaml
 
 from leadline import main as command
-from leadline.commands.config import Kind
 from schemas.config.release import IDENTITY, Configuration
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
@@ -77,7 +76,7 @@ def test_help_teaches_by_an_example(run: Run, name: str) -> None:
 def test_the_first_page_says_where_to_start(run: Run) -> None:
     page = " ".join(run("--help").out.split())
     assert "leadline config example > config.yaml" in page
-    assert "LEADLINE_CONFIG=config.yaml" in page
+    assert "leadline config apply config.yaml" in page
 
 
 # check
@@ -172,7 +171,7 @@ def test_show_of_what_cannot_be_used(run: Run) -> None:
 
 
 def test_every_kind_can_be_shown() -> None:
-    assert get_args(Kind) == tuple(IDENTITY) == tuple(Configuration.model_fields)
+    assert tuple(IDENTITY) == tuple(Configuration.model_fields)
 
 
 # diff
@@ -211,6 +210,13 @@ def test_diff_as_json(run: Run) -> None:
     assert change["fields"] == [{"field": "status", "after": "paused"}]
     assert change["hash"]["before"] != change["hash"]["after"]
     assert document["release"]["before"] != document["release"]["after"]
+
+
+def test_diff_with_what_is_in_force_needs_a_cluster(run: Run) -> None:
+    for arguments in ((), ("minimal.yaml",), ("0123456789abcdef", "minimal.yaml")):
+        done = run("diff", *arguments)
+        assert (done.code, done.out) == (2, "")
+        assert "`leadline up`" in done.err
 
 
 def test_diff_of_what_cannot_be_used_is_2(run: Run) -> None:

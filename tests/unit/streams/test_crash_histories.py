@@ -17,14 +17,16 @@ from kit.history_checks import check
 
 from connectors.outbound.contract import Answer
 from schemas import topics
-from schemas.events import Candidate, Offer, Outcome
+from schemas.events import Event, Offer, Outcome
 from schemas.record import KafkaRecord
 from streams.changelog import Entry, Restored, entries_of
-from streams.delivery import ledger
+from streams.dedup.stage import Dedup
+from streams.delivery import counters, ledger
 from streams.delivery import stage as delivery_stage
 from streams.delivery.ledger import Status
 from streams.delivery.stage import DeliveryStage, Post
 from streams.lane import Lane, Step
+from streams.leases import LEASES
 from streams.memory.faults import Point
 from streams.memory.log import FencedError, MemoryLog
 from streams.memory.worker import MemoryWorker
@@ -140,16 +142,52 @@ class LateChangelog(MemoryWorker):
         return
 
 
+class WithoutLeases(MemoryWorker):
+    """A successor decides again by the release that is in force when it comes."""
+
+    def open_lane(self, restored: Restored) -> Lane:
+        for spec in self.stage.reads:
+            del restored.tables[LEASES][f"{spec.name}@{spec.name}"]
+        restored.tables.commit()
+        return super().open_lane(restored)
+
+
+class LeaseWithOutputs(MemoryWorker):
+    """What a lease is for may be written before the lease is."""
+
+    def _next_step(self, lane: Lane) -> Step | None:
+        step = super()._next_step(lane)
+        if step is not None and not step.outputs and any(change.table is LEASES for change in step.changes):
+            lane.commit(step)
+            return super()._next_step(lane) or step
+        return step
+
+
+class DedupOfNow(Dedup):
+    """A lead is judged by the release of now, though validation may have written it twice."""
+
+    def release_of(self, arrival: Event) -> str | None:
+        return None
+
+
+class Changing(History):
+    """The configuration changes while leads come."""
+
+    changes = 1.0
+
+
 class RoutingAtLeastOnce(Routing):
     """Decisions are written before the position, not with it."""
 
     guarantee = Guarantee.DETERMINISTIC
+    tick_seconds = None
 
 
 class DeliveryAtLeastOnce(DeliveryStage):
     """Outcomes are written before the position, not with it."""
 
     guarantee = Guarantee.DETERMINISTIC
+    tick_seconds = None
 
 
 class SilenceIsNo(DeliveryStage):
@@ -162,12 +200,12 @@ class SilenceIsNo(DeliveryStage):
 class ReservationsFail(DeliveryStage):
     """What a crash left under way is taken for failed."""
 
-    def _decide(self, offer: Offer, candidate: Candidate, tables: Tables, context: Context) -> ledger.Entry | Post:
-        key = ledger.entry_key(offer.lead_id, candidate.campaign)
+    def _decide(self, offer: Offer, tables: Tables, context: Context) -> ledger.Entry | Post:
+        key = ledger.key_of(offer)
         entry = tables[ledger.LEDGER].get(key)
         if entry is not None and entry.status is Status.RESERVED:
-            ledger.write(tables, key, entry.model_copy(update={"status": Status.ERROR}))
-        return super()._decide(offer, candidate, tables, context)
+            counters.write(tables, key, entry.model_copy(update={"status": Status.ERROR}))
+        return super()._decide(offer, tables, context)
 
 
 class Returning(History):
@@ -218,6 +256,16 @@ def test_a_changelog_that_is_written_late_is_found() -> None:
     assert not found_in(Returning(seed) for seed in range(ENOUGH // 4))
 
 
+@pytest.mark.parametrize("worker", [WithoutLeases, LeaseWithOutputs])
+def test_a_deterministic_stage_that_forgets_its_release_is_found(worker: type[MemoryWorker]) -> None:
+    assert found_in(Changing(seed, worker=worker) for seed in range(ENOUGH))
+    assert not found_in(Changing(seed) for seed in range(ENOUGH // 2))
+
+
+def test_a_stage_that_judges_a_repeat_by_another_release_is_found() -> None:
+    assert found_in(Changing(seed, stages=with_stage(DedupOfNow())) for seed in range(2 * ENOUGH))
+
+
 @pytest.mark.parametrize("stage", [RoutingAtLeastOnce, DeliveryAtLeastOnce, SilenceIsNo, ReservationsFail])
 def test_a_stage_that_is_broken_is_found(stage: type[Stage[Any]]) -> None:
     assert found_in(broken(stages=with_stage(stage())))
@@ -229,7 +277,7 @@ def test_an_error_that_counts_after_a_lost_answer_is_found(monkeypatch: pytest.M
 
 
 def test_a_cap_that_forgets_reservations_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "COUNTED", frozenset({Status.ACCEPTED}))
+    monkeypatch.setattr(counters, "COUNTED", frozenset({Status.ACCEPTED}))
     assert found_in(broken())
 
 

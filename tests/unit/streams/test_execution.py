@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kit.builders import NOW, campaign, configuration, context, lead_id, offer, unique, validated
+from kit.builders import NOW, campaign, cap, configuration, context, lead_id, offer, unique, validated
 from structlog.testing import capture_logs
 
 from connectors.outbound.contract import Answer
@@ -22,7 +22,8 @@ from schemas.identity import lead_id_at
 from schemas.raw_lead import RawArrival
 from schemas.reasons import Reason
 from schemas.record import KafkaRecord, Record
-from streams.delivery.ledger import LEDGER, TAKEN
+from streams.delivery.counters import COUNTERS
+from streams.delivery.ledger import LEDGER
 from streams.delivery.stage import DeliveryStage
 from streams.execution import run_slice
 from streams.lane import Lane
@@ -167,7 +168,7 @@ def test_an_event_that_makes_a_stage_fail_is_dead_under_its_lead() -> None:
 
 
 def test_a_poison_offer_takes_no_reservation_and_stops_no_other() -> None:
-    one = campaign("one", daily_cap=3)
+    one = campaign("one", caps=(cap(3),))
     offers = [offer("a", [one]), offer("b", [one], cursor=9), offer("c", [one])]
     slice_ = [KafkaRecord("offers", 0, n, 0, b"one", encode(o)) for n, o in enumerate(offers)]
     tables = Tables()
@@ -176,7 +177,7 @@ def test_a_poison_offer_takes_no_reservation_and_stops_no_other() -> None:
     assert [intent.item.record for intent in plan.intents] == [slice_[0], slice_[2]]
     assert [item.record for item in plan.dead] == [slice_[1]]
     assert len(dead(plan.outputs)) == 1
-    assert len(list(tables[LEDGER].values())) == sum(tables[TAKEN].values()) == 2
+    assert len(list(tables[LEDGER].values())) == sum(tables[COUNTERS].values()) == 2
 
 
 def test_bisecting_a_slice_posts_a_lead_that_stands_in_it_twice_once() -> None:

@@ -16,7 +16,7 @@ from streams.engine.lanes import GapError, Lanes
 from streams.engine.metrics import WorkerMetrics
 from streams.lane import Lane, Step
 from streams.position import Position
-from streams.stage import Context, Output, Stage
+from streams.stage import Context, Guarantee, Output, Stage
 from streams.tables import Tables
 
 TOPIC = "letters"
@@ -28,6 +28,7 @@ class Read(Stage[Any]):
     name = "read"
     reads = (TopicSpec(TOPIC, Key.ANY, "to read"),)
     writes = ()
+    guarantee = Guarantee.EXACTLY_ONCE
 
     def decode(self, record: Record) -> Record:
         return record
