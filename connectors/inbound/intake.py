@@ -13,7 +13,9 @@ import structlog
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 
+from connectors.inbound.keys import KeyRefusedError, Keyring, key_shown
 from connectors.inbound.raw_lead import REQUEST_NAMESPACE, InvalidLeadError, as_object, encode, own_lead_id, parse
+from schemas.config.source import Source
 
 MAX_LEADS: Final = 1000
 MAX_FORM_FIELDS: Final = 1000
@@ -45,23 +47,35 @@ class BrokerUnavailableError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-def create_app(publish: Publish, *, max_body_bytes: int = 1_048_576) -> FastAPI:
+def create_app(
+    publish: Publish, *, max_body_bytes: int = 1_048_576, sources: Callable[[], tuple[Source, ...]] = tuple
+) -> FastAPI:
     """The intake as an ASGI app: ``POST /leads`` and ``GET /healthz``.
 
     ``POST /leads`` takes a JSON object, an array of up to 1,000, or one form post. A lead's id is its own ``lead_id``,
-    else derived from the ``Idempotency-Key`` header and its index, else random. Answers: 202 stored, 400 no leads,
-    413 too large, 415 other content type, 500 not stored, 503 broker unavailable (with ``Retry-After``). After
-    anything but 202 some leads of the post may be stored all the same: send it again with the same ids.
+    else derived from the ``Idempotency-Key`` header and its index, else random. ``sources`` gives those of the
+    configuration in force, and is asked at each post: one with keys is spoken for by them alone
+    (:class:`connectors.inbound.keys.Keyring`), and its ids derive from its own ``Idempotency-Key`` only.
+
+    Answers: 202 stored, 400 no leads, 401 no key or an unknown one, 403 another source's key, 413 too large, 415 other
+    content type, 500 not stored, 503 broker unavailable (with ``Retry-After``). After 500 and 503 some leads of the
+    post may be stored all the same: send it again with the same ids.
     """
     app = FastAPI(title="Leadline intake", docs_url=None, redoc_url=None)
+    keyrings = _Keyrings(sources)
 
     @app.post("/leads", status_code=202, openapi_extra=_REQUEST_BODY)
     async def post_leads(request: Request) -> JSONResponse:
-        content_type = _content_type(request)
-        key = _idempotency_key(request)
-        body = await _body(request, max_body_bytes)
         try:
-            messages = _messages(_documents(body, content_type), key)
+            keyring = keyrings.current()
+            source = keyring.source_of(key_shown(request.headers))  # before the body, which a stranger need not send
+            content_type = _content_type(request)
+            key = _idempotency_key(request)
+            body = await _body(request, max_body_bytes)
+            messages = _messages(_documents(body, content_type), key, keyring, source)
+        except KeyRefusedError as error:
+            challenge = {"WWW-Authenticate": "Bearer", "Connection": "close"} if error.status == 401 else None
+            raise HTTPException(error.status, error.reason, challenge) from None
         except InvalidLeadError as error:
             raise HTTPException(400, error.reason) from None
         try:
@@ -81,6 +95,21 @@ def create_app(publish: Publish, *, max_body_bytes: int = 1_048_576) -> FastAPI:
         return {"status": "ok"}
 
     return app
+
+
+class _Keyrings:
+    """The keyring of the sources as they are now; made anew only when they change."""
+
+    def __init__(self, sources: Callable[[], tuple[Source, ...]]) -> None:
+        self._sources = sources
+        self._of: tuple[Source, ...] = ()
+        self._keyring = Keyring(())
+
+    def current(self) -> Keyring:
+        sources = self._sources()
+        if sources is not self._of:
+            self._of, self._keyring = sources, Keyring(sources)
+        return self._keyring
 
 
 def _content_type(request: Request) -> str:
@@ -142,19 +171,20 @@ def _form(body: bytes) -> dict[str, object]:
     return {name: several[0] if len(several) == 1 else several for name, several in values.items()}
 
 
-def _messages(documents: list[object], key: str | None) -> list[LeadMessage]:
+def _messages(documents: list[object], key: str | None, keyring: Keyring, source: str | None) -> list[LeadMessage]:
+    own = f"{key}\0" if source is None else f"{source}\0{key}\0"
     messages: dict[str, LeadMessage] = {}
     for index, document in enumerate(documents):
         try:
-            fields = as_object(document)
-            lead_id = own_lead_id(fields) or str(
-                uuid4() if key is None else uuid5(REQUEST_NAMESPACE, f"{key}\0{index}")
-            )
+            fields = keyring.claim(as_object(document), source)
+            lead_id = own_lead_id(fields) or str(uuid4() if key is None else uuid5(REQUEST_NAMESPACE, f"{own}{index}"))
             if lead_id in messages:
                 raise InvalidLeadError("lead_id stands on an earlier lead of this post, too")
             messages[lead_id] = LeadMessage(lead_id, encode(fields, lead_id))
-        except InvalidLeadError as error:
+        except (InvalidLeadError, KeyRefusedError) as error:
             place = f"lead {index + 1} of {len(documents)}: " if len(documents) > 1 else ""
+            if isinstance(error, KeyRefusedError):
+                raise KeyRefusedError(error.status, place + error.reason) from None
             raise InvalidLeadError(place + error.reason) from None
     return list(messages.values())
 

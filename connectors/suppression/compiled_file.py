@@ -75,17 +75,22 @@ class SuppressionSet:
     def __len__(self) -> int:
         return self.header.accepted
 
+    @property
+    def replaced(self) -> bool:
+        """Whether there is another file in place of the one that is open. A removed one leaves the list as it is:
+        nobody may be contacted because a file went missing."""
+        try:
+            return _identity(self.path.stat()) != self._file
+        except OSError:
+            return False
+
     def refresh(self) -> bool:
-        """Open the file again if it was replaced; whether it was. A removed file leaves the list as it is: nobody may
-        be contacted because a file went missing.
+        """Open the file again if it was replaced; whether it was.
 
         Raises:
             SuppressionError: the new file cannot be used; the old list stays open.
         """
-        try:
-            if _identity(self.path.stat()) == self._file:
-                return False
-        except FileNotFoundError:
+        if not self.replaced:
             return False
         self._load()
         return True

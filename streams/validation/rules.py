@@ -1,7 +1,7 @@
 """The rules of validation: raw text in, a normalised lead or every reason it failed out.
 
-Checked in this order, which is the order of the reasons: the standard fields, the vertical's fields, its filters,
-consent. A rule never quotes what was typed: its reason and detail are free of personal data.
+Checked in this order, which is the order of the reasons: the standard fields, the vertical's fields, its filters and
+the source's, consent. A rule never quotes what was typed: its reason and detail are free of personal data.
 """
 
 from __future__ import annotations
@@ -31,17 +31,25 @@ STANDARD_RULES: Final = VerticalRules(Vertical(name="standard"))
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The normalised lead, or None and all the reasons; and what is odd about it in either case."""
+    """The normalised lead, or None and all the reasons; and what is odd about it in either case. ``texts`` are the
+    fields that could be read."""
 
     lead: Lead | None
     rejections: list[Rejection]
     warnings: list[Rejection]
+    texts: Mapping[str, str]
 
 
 def validate(
-    raw: Mapping[str, str], received_at: datetime, rules: VerticalRules = STANDARD_RULES, source: str = ""
+    raw: Mapping[str, str],
+    received_at: datetime,
+    rules: VerticalRules = STANDARD_RULES,
+    source: str = "",
+    *,
+    test: bool = False,
 ) -> Verdict:
-    """Judge raw fields.
+    """Judge raw fields. ``source`` is whose filters are asked besides the vertical's, and ``test`` says that what it
+    sends are test leads.
 
     A lead needs both names, a phone or an email (each valid where given) and a ZIP code; its state may be left out,
     but must be the ZIP code's where it is given. Its vertical's rules come on top.
@@ -54,17 +62,17 @@ def validate(
     rules.check_standard(findings)
     rules.read_fields(raw, findings)
     texts = findings.texts
-    test = test_zip or _is_test(raw)
+    test = test or test_zip or _is_test(raw)
     findings.values.update(source=source, test=test)
     rules.compute(received_at.date(), findings)
-    rules.filter(findings)
+    rules.filter(findings, source)
     consent, invalid = read_consent(raw, received_at)
     if rules.consent is not None:
         findings.rejections += consent_faults(rules.consent, consent, invalid, received_at)
     for part in sorted(invalid):
         findings.warn(Reason.CONSENT_INVALID, f"consent.{part}")
     if findings.rejections:
-        return Verdict(None, findings.rejections, findings.warnings)
+        return Verdict(None, findings.rejections, findings.warnings, texts)
     extra = {name: text for name, text in raw.items() if name not in rules.read_here}
     extra.update((name, texts[name]) for name in rules.own_names if name in texts)
     lead = Lead(
@@ -78,7 +86,7 @@ def validate(
         test=test,
         consent=consent,
     )
-    return Verdict(lead, [], findings.warnings)
+    return Verdict(lead, [], findings.warnings, texts)
 
 
 def _keep(findings: Findings, field_name: str, text: str) -> None:

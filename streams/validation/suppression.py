@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
-from schemas.config.suppression import ListField, ListKind, MatchRule, SuppressionList
-from schemas.events import Lead
+from schemas.config.suppression import LIST_FIELDS, ListField, ListKind, MatchRule, SuppressionList
 from schemas.reasons import Reason
 
-REASONS = {
+NAMES: Final[frozenset[ListField]] = frozenset({"first_name", "last_name"})
+REASONS: Final = {
     ListKind.SUPPRESSION: Reason.SUPPRESSION_LISTED,
     ListKind.DO_NOT_CONTACT: Reason.DO_NOT_CONTACT_LISTED,
     ListKind.DUPLICATE_DATABASE: Reason.DUPLICATE_DATABASE,
@@ -29,6 +29,12 @@ class OpenedList(Protocol):
         ...
 
 
+class Lists(Protocol):
+    """Opens lists. Asked for each slice: a list that was imported anew is the new one from then on."""
+
+    def __call__(self, entities: Sequence[SuppressionList], /) -> Sequence[tuple[SuppressionList, OpenedList]]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ListMatch:
     """A list that a lead is on, and the fields they have in common."""
@@ -44,14 +50,18 @@ class ListMatch:
 
 
 def lists_matching(
-    lists: Iterable[tuple[SuppressionList, OpenedList]], lead: Lead, *, vertical: str, received_at: datetime
+    lists: Iterable[tuple[SuppressionList, OpenedList]],
+    texts: Mapping[str, str | None],
+    *,
+    vertical: str,
+    received_at: datetime,
 ) -> list[ListMatch]:
-    """The lists that a normalised lead is on, in their order.
+    """The lists that a lead is on by the normalised texts of its fields, in the lists' order.
 
     A row of a list with ``days`` counts when its date is at most so many calendar days (UTC) from the lead's receipt.
     A list that needs a field the lead lacks does not match.
     """
-    values = identity_of(lead)
+    values = identity_of(texts)
     today = received_at.astimezone(UTC).toordinal()
     found = []
     for entity, opened in lists:
@@ -64,13 +74,10 @@ def lists_matching(
     return found
 
 
-def identity_of(lead: Lead) -> dict[ListField, str]:
+def identity_of(texts: Mapping[str, str | None]) -> dict[ListField, str]:
     """The values of a lead that lists compare, those it has; names whatever their case."""
-    values: dict[ListField, str | None] = {
-        "first_name": lead.first_name.casefold(),
-        "last_name": lead.last_name.casefold(),
-        "phone": lead.phone,
-        "email": lead.email,
-        "zip": lead.zip,
-    }
-    return {field: value for field, value in values.items() if value}
+    values: dict[ListField, str] = {}
+    for name in LIST_FIELDS:
+        if text := texts.get(name):
+            values[name] = text.casefold() if name in NAMES else text
+    return values

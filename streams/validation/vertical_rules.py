@@ -1,4 +1,4 @@
-"""A vertical's own rules, compiled once: its fields, computed fields and filters."""
+"""A vertical's own rules, compiled once: its fields, computed fields and filters, and the filters of its sources."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any, Final
 import cel
 
 from schemas.config.field import PARTS, STANDARD, Field, FieldType, LeadFilter
+from schemas.config.source import Source
 from schemas.config.vertical import Vertical
 from schemas.events import Rejection
-from schemas.expressions import names_read
+from schemas.expressions import compile_condition, names_read
 from schemas.reasons import Reason
 from schemas.transformers import Template
 from streams.expressions import Answer, context_of, evaluate
@@ -62,15 +63,28 @@ class _Criterion:
     roots: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Criteria:
+    """Filters in their order, and the names that they read."""
+
+    criteria: tuple[_Criterion, ...]
+    names: frozenset[str]
+
+
 class VerticalRules:
-    """What a vertical asks beyond the standard fields.
+    """What a vertical asks beyond the standard fields, and what the sources that may send its leads do.
 
     ``own_names`` are its fields, computed ones last; what is not in ``read_here`` passes as it came.
     """
 
-    def __init__(self, vertical: Vertical) -> None:
+    def __init__(self, vertical: Vertical, sources: Iterable[Source] = ()) -> None:
         compiled = vertical.compile_computed()
-        conditions = vertical.compile_filters()
+        samples = vertical.samples
+        conditions = {"": vertical.compile_filters()}
+        for source in sources:
+            if source.filters and vertical.name in (source.verticals or (vertical.name,)):
+                own = ((f, compile_condition(f.reject_unless, samples)) for f in source.filters)
+                conditions[source.id] = (*conditions[""], *own)
         required = {f.name for f in vertical.fields if f.required}
         self.contacts_required = tuple(name for name in ("phone", "email") if name in required)
         self.state_required = "state" in required
@@ -83,8 +97,11 @@ class VerticalRules:
         self._computed = [
             _Computed(c.name, c.type, template, reader_of(Field(name=c.name, type=c.type))) for c, template in compiled
         ]
-        self._read_by_filters = frozenset[str]().union(*(names_read(program) for _, program in conditions))
-        read = self._read_by_filters.union(*(c.template.names for c in self._computed))
+        names = {
+            owner: frozenset[str]().union(*(names_read(program) for _, program in own))
+            for owner, own in conditions.items()
+        }
+        read = frozenset[str]().union(*names.values(), *(c.template.names for c in self._computed))
         types = vertical.types
         self._with_parts = {
             name: (kind, parts)
@@ -94,13 +111,19 @@ class VerticalRules:
         roots = {name: frozenset({name}) for name in types}
         roots |= {f"{name}_{part}": roots[name] for name, kind in types.items() for part in PARTS.get(kind, {})}
         for step in self._computed:
-            sources = frozenset[str]().union(*(roots[name] for name in step.template.names))
+            origins = frozenset[str]().union(*(roots[name] for name in step.template.names))
             for name in (step.name, *(f"{step.name}_{part}" for part in PARTS.get(step.type, {}))):
-                roots[name] = sources | {step.name}
-        self._criteria = [
-            _Criterion(f, program, frozenset[str]().union(*(roots.get(n, frozenset()) for n in names_read(program))))
-            for f, program in conditions
-        ]
+                roots[name] = origins | {step.name}
+        self._criteria = {
+            owner: _Criteria(
+                tuple(
+                    _Criterion(f, p, frozenset[str]().union(*(roots.get(name, frozenset()) for name in names_read(p))))
+                    for f, p in own
+                ),
+                names[owner],
+            )
+            for owner, own in conditions.items()
+        }
 
     def check_standard(self, findings: Findings) -> None:
         """What the vertical asks of a standard text (a pattern, a length)."""
@@ -131,13 +154,15 @@ class VerticalRules:
             findings.texts[step.name], findings.values[step.name] = found.text, found.value
             self._add_parts((step.name,), on, findings)
 
-    def filter(self, findings: Findings) -> None:
-        """Reject what a filter does not take, unless another reason already names what the filter reads."""
-        if not self._criteria:
+    def filter(self, findings: Findings, source: str = "") -> None:
+        """Reject what a filter does not take, the vertical's and then the source's, unless another reason already names
+        what the filter reads."""
+        own = self._criteria.get(source) or self._criteria[""]
+        if not own.criteria:
             return
         faulty = frozenset(findings.faulty)
-        context = context_of(findings.values, self._read_by_filters)
-        for criterion in self._criteria:
+        context = context_of(findings.values, own.names)
+        for criterion in own.criteria:
             if criterion.roots & faulty:
                 continue
             answer = evaluate(criterion.program, context)

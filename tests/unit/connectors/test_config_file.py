@@ -17,7 +17,7 @@ campaigns:
     vertical: solar
     states: [CA, NV]
     price: "${PRICE}"
-    daily_cap: ${CAP}
+    caps: [{window: day, limit: "${CAP}"}]
     delivery: {url: "${BASE}/leads?token=${TOKEN}"}
 # ${IN_A_COMMENT} is no variable
 """
@@ -39,7 +39,7 @@ def test_variables_are_filled_in(tmp_path: Path) -> None:
     configuration = load_configuration(tmp_path / "c.yaml", ENVIRONMENT)
     (campaign,) = configuration.campaigns
     assert campaign.delivery.url == "https://buyer.example/leads?token=hunter2"
-    assert (str(campaign.price), campaign.daily_cap) == ("12.5000", 7)
+    assert (str(campaign.price), campaign.caps[0].limit) == ("12.5000", 7)
 
 
 def test_a_value_is_text_and_never_structure(tmp_path: Path) -> None:

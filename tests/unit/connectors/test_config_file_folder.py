@@ -124,4 +124,4 @@ def test_a_folder_without_a_configuration(tmp_path: Path) -> None:
 def test_where_a_field_is_written(folder: Path) -> None:
     loaded = load(folder, {})
     assert str(loaded.place_of("campaigns", "east", "price")) == f"{folder}/campaigns/east.yaml:5:1"
-    assert str(loaded.place_of("campaigns", "east", "daily_cap")) == f"{folder}/campaigns/east.yaml:1:1"
+    assert str(loaded.place_of("campaigns", "east", "caps")) == f"{folder}/campaigns/east.yaml:1:1"

@@ -43,7 +43,7 @@ def test_every_served_lead_is_sold_in_the_end(configuration: Configuration, sand
             assert len(before) >= 2
             assert all(c.priority < last.priority and 0.6 <= sandbox.buyers[c.buyer].acceptance <= 0.95 for c in before)
             assert len({c.price for c in (*before, last)}) == len(before) + 1
-            assert (last.daily_cap, sandbox.buyers[last.buyer].acceptance) == (None, 1.0)
+            assert (last.caps, sandbox.buyers[last.buyer].acceptance) == ((), 1.0)
             assert not sandbox.buyers[last.buyer].failures
 
 
@@ -56,11 +56,12 @@ def test_nothing_else_is_served(configuration: Configuration) -> None:
 
 def test_the_two_exceptions(configuration: Configuration, sandbox: SandboxConfig) -> None:
     (alaska,) = serving(configuration, *CAPPED)
-    assert (alaska.id, alaska.daily_cap, sandbox.buyers[alaska.buyer].acceptance) == ("aurora-alaska", DAILY_CAP, 1.0)
+    assert (alaska.id, sandbox.buyers[alaska.buyer].acceptance) == ("aurora-alaska", 1.0)
+    assert [(cap.name, cap.limit) for cap in alaska.caps] == [("day:accepted", DAILY_CAP)]
     (hawaii,) = serving(configuration, *DECLINED)
-    assert (hawaii.daily_cap, sandbox.buyers[hawaii.buyer].acceptance) == (None, 0.0)
+    assert (hawaii.caps, sandbox.buyers[hawaii.buyer].acceptance) == ((), 0.0)
     assert not sandbox.buyers[hawaii.buyer].duplicates
-    caps = [c.daily_cap for c in configuration.campaigns if c.daily_cap is not None and c is not alaska]
+    caps = [cap.limit for c in configuration.campaigns for cap in c.caps if c is not alaska]
     assert caps
     assert min(caps) > 1000
 
