@@ -10,19 +10,33 @@ from uuid import UUID
 from clickhouse_connect.driver.client import Client
 
 FUNNEL: Final = """
+WITH ends AS (
+    SELECT
+        lead_id,
+        if(has(groupArray(ended), 'delivered'), 'delivered', argMax(ended, (run, occurred_at, stage))) AS end
+    FROM (
+        SELECT lead_id, run, occurred_at, stage, if(stage = 'dead', 'dead', outcome) AS ended
+        FROM {database}.lead_events FINAL
+        WHERE stage = 'dead' OR (stage, outcome) IN (
+            ('validation', 'rejected'), ('dedup', 'duplicate'), ('routing', 'unrouted'),
+            ('delivery', 'delivered'), ('delivery', 'undelivered'))
+    )
+    GROUP BY lead_id
+)
 SELECT
     uniqExactIf(lead_id, stage = 'received') AS raw,
-    uniqExactIf(lead_id, outcome = 'rejected' AND stage = 'validation') AS rejected,
-    uniqExactIf(lead_id, outcome = 'duplicate' AND stage = 'dedup') AS duplicate,
-    uniqExactIf(lead_id, outcome = 'unrouted') AS unrouted,
-    uniqExactIf(lead_id, outcome = 'delivered') AS delivered,
-    uniqExactIf(lead_id, outcome = 'undelivered') AS undelivered,
-    uniqExactIf(lead_id, stage = 'dead') AS dead,
+    (SELECT countIf(end = 'rejected') FROM ends) AS rejected,
+    (SELECT countIf(end = 'duplicate') FROM ends) AS duplicate,
+    (SELECT countIf(end = 'unrouted') FROM ends) AS unrouted,
+    (SELECT countIf(end = 'delivered') FROM ends) AS delivered,
+    (SELECT countIf(end = 'undelivered') FROM ends) AS undelivered,
+    (SELECT countIf(end = 'dead') FROM ends) AS dead,
     uniqExactIf(lead_id, outcome = 'validated') AS validated,
     uniqExactIf(lead_id, outcome = 'unique') AS unique,
     uniqExactIf(lead_id, outcome = 'routed') AS routed
 FROM {database}.lead_events FINAL
 """
+"""A lead's end is its last outcome, in its last run; a sale stays one, whatever comes after it."""
 
 REVENUE: Final = """
 SELECT buyer, uniqExact(lead_id) AS leads, sum(price) AS revenue, quantileExact(0.5)(latency_ms) AS median_latency_ms
@@ -38,6 +52,15 @@ WHERE lead_id = {lead_id:UUID}
 ORDER BY run, multiIf(
     stage = 'received', 0, stage = 'validation', 1, stage = 'dedup', 2, stage = 'routing', 3,
     stage = 'offer', 4 + 2 * attempt, stage = 'attempt', 5 + 2 * attempt, 1000000), occurred_at
+"""
+
+DECISIONS: Final = """
+SELECT stage, run, attempt, _topic AS topic, _partition AS partition, _offset AS offset
+FROM {database}.lead_events
+WHERE lead_id = {lead_id:UUID}
+    AND (stage, outcome) IN (('dedup', 'unique'), ('routing', 'routed'), ('routing', 'unrouted'))
+ORDER BY run DESC, attempt DESC, _offset DESC
+LIMIT 1 BY stage, run, attempt
 """
 
 SOLD_LEAD: Final = """
@@ -61,6 +84,12 @@ class Funnel:
     validated: int
     unique: int
     routed: int
+
+    @property
+    def unsold(self) -> int:
+        """Leads that nobody bought. Whether routing knows that a campaign is at its cap before it offers a lead there,
+        or delivery finds it so, is a matter of moments, so only the sum of the two is certain."""
+        return self.unrouted + self.undelivered
 
     @property
     def ended(self) -> int:
@@ -93,6 +122,13 @@ def revenue_by_buyer(client: Client, database: str) -> list[BuyerRevenue]:
 def journey(client: Client, database: str, lead_id: UUID) -> list[dict[str, Any]]:
     """A lead's events in order; empty when the warehouse does not know the lead."""
     result = client.query(JOURNEY.replace("{database}", database), parameters={"lead_id": str(lead_id)})
+    return list(result.named_results())
+
+
+def decisions(client: Client, database: str, lead_id: UUID) -> list[dict[str, Any]]:
+    """Where in the log a lead is, as dedup passed it on, and each decision about it; the latest run and decision first.
+    Of a run that a later one replaced in the warehouse nothing may be left."""
+    result = client.query(DECISIONS.replace("{database}", database), parameters={"lead_id": str(lead_id)})
     return list(result.named_results())
 
 

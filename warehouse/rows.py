@@ -11,6 +11,7 @@ from uuid import UUID
 
 from schemas import headers, topics
 from schemas.codec import UndecodableError, decode
+from schemas.decision import Trace
 from schemas.events import (
     Delivery,
     Event,
@@ -52,6 +53,14 @@ def _shown(**details: Any) -> Details:
     return details
 
 
+def _trace(trace: Trace) -> dict[str, Any]:
+    """The failed predicates by vertical, each with its campaigns' bits in hex; and the facts."""
+    failed: dict[str, dict[str, str]] = {}
+    for one in trace.failed:
+        failed.setdefault(one.vertical, {})[one.reason] = one.campaigns.hex()
+    return {"failed": failed, "facts": trace.facts.model_dump(mode="json")}
+
+
 DESCRIBE: Final[Mapping[type[Event], Callable[[Any], Details]]] = {
     LeadValidated: lambda e: _shown(
         outcome="validated", attributes={"warnings": [w.model_dump() for w in e.warnings], "test": e.lead.test}
@@ -71,18 +80,24 @@ DESCRIBE: Final[Mapping[type[Event], Callable[[Any], Details]]] = {
     ),
     LeadRouted: lambda e: _shown(
         outcome="routed",
-        buyer=e.candidates[0].buyer,
-        campaign=e.candidates[0].campaign,
-        attributes={
-            "candidates": [c.model_dump(mode="json") for c in e.candidates],
-            "evaluations": [v.model_dump() for v in e.evaluations],
-        },
+        buyer=e.slip.candidates[0].buyer,
+        campaign=e.slip.candidates[0].campaign,
+        attributes={"slip": e.slip.model_dump(mode="json"), "trace": _trace(e.trace)},
     ),
     LeadUnrouted: lambda e: _shown(
-        outcome="unrouted", reason=e.reason, attributes={"evaluations": [v.model_dump() for v in e.evaluations]}
+        outcome="unrouted",
+        reason=e.reason,
+        attributes={
+            "route": e.route,
+            "held": None if e.held is None else e.held.isoformat(),
+            "trace": _trace(e.trace),
+        },
     ),
     Offer: lambda e: _shown(
-        outcome="offered", buyer=e.candidates[e.cursor].buyer, campaign=e.candidates[e.cursor].campaign
+        outcome="offered",
+        buyer=e.slip.candidates[e.cursor].buyer,
+        campaign=e.slip.candidates[e.cursor].campaign,
+        attributes={"decision": e.decision, "cursor": e.cursor},
     ),
     Delivery: lambda e: _shown(
         outcome=e.outcome,
@@ -97,10 +112,25 @@ DESCRIBE: Final[Mapping[type[Event], Callable[[Any], Details]]] = {
         },
     ),
     LeadDelivered: lambda e: _shown(
-        outcome="delivered", buyer=e.buyer, campaign=e.campaign, price=e.price, attributes={"reference": e.reference}
+        outcome="delivered",
+        buyer=e.buyer,
+        campaign=e.campaign,
+        price=e.price,
+        attributes={
+            "reference": e.reference,
+            "company": e.company,
+            "payout": str(e.payout),
+            "exclusive": e.exclusive,
+            "route": e.route,
+            "tier": e.tier,
+            "decision": e.decision,
+            "declines": [d.model_dump() for d in e.declines],
+        },
     ),
     LeadUndelivered: lambda e: _shown(
-        outcome="undelivered", reason=e.reason, attributes={"declines": [d.model_dump() for d in e.declines]}
+        outcome="undelivered",
+        reason=e.reason,
+        attributes={"route": e.route, "decision": e.decision, "declines": [d.model_dump() for d in e.declines]},
     ),
     Feedback: lambda e: _shown(
         outcome=e.kind, reason=e.reason or "", buyer=e.buyer, campaign=e.campaign, price=e.amount or Decimal(0)

@@ -1,19 +1,19 @@
-"""The ledger of a buyer's partition: what was promised to, sold to and declined by each campaign, and its daily caps.
+"""The ledger of a company's partition: what was promised to, sold to and declined by each of its campaigns.
 
-One entry a lead and campaign is the only thing stored; a day's count is a projection of the entries, so the two never
-disagree. ``reserve → settle``: a reservation counts until it is settled, and so does an outcome nobody knows.
+One entry a lead, campaign and kind of leg: a campaign that did not want a lead for itself alone may be asked to share
+it. ``reserve → settle``: a reservation counts until it is settled, and so does an outcome nobody knows.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final
-from zoneinfo import ZoneInfo
 
-from schemas.config.campaign import Campaign
-from schemas.events import Frozen, Outcome, Timestamp
-from streams.tables import Tables, TableSpec
+from schemas.events import Offer, Outcome
+from schemas.values import Frozen, Money, Timestamp
+from streams.tables import TableSpec
 
 
 class Status(StrEnum):
@@ -29,68 +29,63 @@ class Status(StrEnum):
 
 
 COUNTED: Final = frozenset({Status.RESERVED, Status.ACCEPTED, Status.UNKNOWN})
-"""What a cap counts: sold, promised, or perhaps sold."""
+"""Sold, promised, or perhaps sold."""
+FINAL: Final = frozenset({Status.ACCEPTED, Status.REJECTED, Status.DUPLICATE})
+"""Outcomes by the buyer's own word: it has the lead, so not even a replay posts it there again."""
 
 
 class Entry(Frozen):
-    """One lead and campaign. ``day`` is the campaign's local day that the lead counts on, ``release`` the configuration
-    that decided."""
+    """One lead, campaign and kind of leg. ``reserved_at`` says in which windows it counts; ``posted_at`` has the
+    reservations before that one which came to a post. ``payout`` is what the source is paid if this is the lead's first
+    sale, ``share`` what it is paid in any case; ``release`` the configuration that decided."""
 
     campaign: str
-    day: str
+    buyer: str
+    source: str
     status: Status
     run: int
+    decision: int
+    reserved_at: Timestamp
     at: Timestamp
+    price: Money
+    payout: Money = Decimal(0)
+    share: Money = Decimal(0)
     reason: str | None = None
     reference: str | None = None
     http_status: int | None = None
     posts: int = 0
     latency_ms: float = 0.0
-    release: str = ""
+    release: str
+    posted_at: tuple[Timestamp, ...] = ()
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether the buyer was, or may have been, sent the lead under the present reservation."""
+        if self.status is Status.ERROR:
+            return self.posts > 0
+        return self.status is not Status.SKIPPED
+
+    def answers(self, offer: Offer) -> bool:
+        """Whether this is the answer to an offer, so that nothing is decided anew."""
+        if self.status is Status.RESERVED:
+            return False
+        return self.status in FINAL or (self.run, self.decision) == (offer.run, offer.decision)
+
+    def supersedes(self, offer: Offer) -> bool:
+        """Whether this is of a later decision about the lead: that was made once all of the offer's had been told."""
+        return (self.run, self.decision) > (offer.run, offer.decision)
 
 
 LEDGER: Final = TableSpec("ledger", Entry, expiry=timedelta(days=120))
 """Kept for longer than any topic that an offer can be made from."""
-TAKEN: Final = TableSpec("taken", int, derived=True)
 
 
-def entry_key(lead_id: object, campaign: str) -> str:
+def entry_key(lead_id: object, campaign: str, *, exclusive: bool) -> str:
     """An entry's key in the ledger."""
-    return f"{lead_id}:{campaign}"
+    return f"{lead_id}:{campaign}" if exclusive else f"{lead_id}:{campaign}:shared"
 
 
-def day_of(campaign: Campaign, now: datetime) -> str:
-    """The local day of a campaign, ``YYYY-MM-DD``. A day is what its zone's calendar says, 23 or 25 hours included."""
-    return now.astimezone(ZoneInfo(campaign.time_zone)).date().isoformat()
-
-
-def taken(tables: Tables, campaign: str, day: str) -> int:
-    """Leads that count against a campaign's cap on a day."""
-    return tables[TAKEN].get(f"{campaign}:{day}") or 0
-
-
-def has_room(tables: Tables, campaign: Campaign, day: str) -> bool:
-    """Whether one more lead stays within the daily cap."""
-    return campaign.daily_cap is None or taken(tables, campaign.id, day) < campaign.daily_cap
-
-
-def write(tables: Tables, key: str, entry: Entry) -> None:
-    """Put an entry in the ledger and keep the day's count true."""
-    before = tables[LEDGER].get(key)
-    tables[LEDGER][key] = entry
-    if before is not None and before.status in COUNTED:
-        _count(tables, before, -1)
-    if entry.status in COUNTED:
-        _count(tables, entry, +1)
-
-
-def recount(tables: Tables) -> None:
-    """Project the counts from the entries, after a restore."""
-    for entry in tables[LEDGER].values():
-        if entry.status in COUNTED:
-            _count(tables, entry, +1)
-
-
-def _count(tables: Tables, entry: Entry, by: int) -> None:
-    key = f"{entry.campaign}:{entry.day}"
-    tables[TAKEN][key] = (tables[TAKEN].get(key) or 0) + by
+def key_of(offer: Offer) -> str:
+    """The key of the entry that answers an offer."""
+    leg = offer.slip.candidates[offer.cursor]
+    return entry_key(offer.lead_id, leg.campaign, exclusive=leg.exclusive)

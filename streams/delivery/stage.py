@@ -1,14 +1,15 @@
 """Delivery: ``offers`` in; ``deliveries`` and ``leads.delivered``, the next offer, or ``leads.undelivered`` out.
 
-Keyed by buyer, so one writer owns a buyer's ledger. The reservation is durable before the post, the outcome after it.
-An offer whose outcome the ledger knows is answered from the ledger: a repeated offer is never a second post. A
+Keyed by company, so one writer owns a company's ledger. The reservation is durable before the post, the outcome after
+it. An offer whose outcome the ledger knows is answered from the ledger: a repeated offer is never a second post.
+Nothing is said to one that comes again after the lead was decided about anew, for all of it was told before. A
 reservation without an outcome is what a crash leaves; it is posted again under the same idempotency key where the
-campaign says its buyer honours the key, else its outcome is unknown and the lead is held. A test lead is never posted.
+campaign says its buyer honours the key, else its outcome is unknown. A test lead is never posted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -16,26 +17,21 @@ from uuid import UUID
 from connectors.outbound.contract import Answer
 from schemas import topics
 from schemas.config.campaign import Campaign
-from schemas.events import (
-    Candidate,
-    Capacity,
-    Decline,
-    Delivery,
-    Lead,
-    LeadDelivered,
-    LeadUndelivered,
-    Offer,
-    Outcome,
-)
-from schemas.identity import Step, event_id, idempotency_key
+from schemas.config.release import Configuration
+from schemas.events import Lead, Offer, Outcome
+from schemas.identity import idempotency_key
 from schemas.reasons import Reason
 from schemas.record import Record
-from streams.delivery.ledger import LEDGER, TAKEN, Entry, Status, day_of, entry_key, has_room, recount, taken, write
-from streams.stage import Context, EffectStage, Guarantee, Output, Plan, decode_event, emit, envelope
+from streams.delivery import capacity, counters, purchases
+from streams.delivery.caps import CampaignLimits, limits_of
+from streams.delivery.ledger import COUNTED, LEDGER, Entry, Status, key_of
+from streams.delivery.outcome import outputs_of, payout_of
+from streams.delivery.slip import is_late
+from streams.stage import Context, EffectStage, Guarantee, Output, Plan, decode_event
 from streams.tables import Tables
 
-FINAL: Final = frozenset({Status.ACCEPTED, Status.REJECTED, Status.DUPLICATE})
-"""Outcomes by the buyer's own word: it has the lead, so not even a replay posts it there again."""
+RELEASES_KEPT: Final = 8
+"""What is derived from a release is kept for so many of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,37 +50,50 @@ class Post:
     repeated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a release says to the ledger: who has caps, and which companies look for duplicates."""
+
+    limits: Mapping[str, CampaignLimits]
+    watchful: frozenset[str]
+
+
 class DeliveryStage(EffectStage[Offer, Post, Answer]):
-    """Posts offers within caps, and passes a declined lead to the next candidate of its slip."""
+    """Posts offers within caps, and passes a lead on to the next leg of its slip."""
 
     name = "delivery"
     reads = (topics.OFFERS,)
     writes = (topics.DELIVERIES, topics.DELIVERED, topics.UNDELIVERED, topics.OFFERS, topics.CAPACITY)
-    tables = (LEDGER, TAKEN)
+    tables = (LEDGER, *counters.TABLES, purchases.PURCHASES, capacity.TOLD)
     guarantee = Guarantee.EXACTLY_ONCE
+    tick_seconds = 5.0
+
+    def __init__(self) -> None:
+        self._terms: dict[str, Terms] = {}
 
     def decode(self, record: Record) -> Offer:
         return decode_event(record, Offer)
 
-    def rebuild(self, tables: Tables) -> None:
-        recount(tables)
+    def prepare(self, configuration: Configuration) -> None:
+        terms = Terms(limits_of(configuration), purchases.watchful_companies(configuration))
+        kept = list(self._terms.items())[1 - RELEASES_KEPT :]
+        self._terms = {**dict(kept), configuration.release: terms}  # anew: another thread may be reading it
 
     def plan(self, arrivals: Sequence[Offer], tables: Tables, context: Context) -> Plan[Post]:
         plan: Plan[Post] = Plan()
         for offer in arrivals:
-            candidate = offer.candidates[offer.cursor]
-            decided = self._decide(offer, candidate, tables, context)
+            decided = self._decide(offer, tables, context)
             if isinstance(decided, Post):
                 plan.effects.append((offer, decided))
-            else:
-                plan.outputs.extend(_outputs(offer, candidate, decided, context))
+            elif not decided.supersedes(offer):
+                plan.outputs.extend(outputs_of(offer, decided, context))
+        touched = [offer.slip.candidates[offer.cursor].campaign for offer in arrivals]
+        plan.outputs.extend(capacity.tell(tables, self._terms_of(context).limits, touched, context, always=False))
         return plan
 
     def order(self, arrival: Offer) -> str | None:
-        # The ledger of a lead and campaign is read while nobody is asking: what is reserved then, a crash has left.
-        if arrival.cursor >= len(arrival.candidates):
-            return None
-        return entry_key(arrival.lead_id, arrival.candidates[arrival.cursor].campaign)
+        # An entry of the ledger is read while nobody is asking: what is reserved then, a crash has left.
+        return key_of(arrival) if arrival.cursor < len(arrival.slip.candidates) else None
 
     def limit_seconds(self, effect: Post) -> float:
         # The post keeps to its own times; this is for a connector that does not.
@@ -94,53 +103,13 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
     def unknown(self, effect: Post) -> Answer:
         return Answer(Outcome.UNKNOWN, Reason.OUTCOME_UNKNOWN)
 
-    def _decide(self, offer: Offer, candidate: Candidate, tables: Tables, context: Context) -> Entry | Post:
-        """What the ledger already knows, or a post whose reservation is now in the ledger."""
-        key = entry_key(offer.lead_id, candidate.campaign)
-        campaign = context.configuration.campaign_by_id.get(candidate.campaign)
-        entry = tables[LEDGER].get(key)
-        if entry is not None and _answers(entry, offer):
-            return entry
-        if offer.lead.test:
-            return _settled(
-                tables, key, offer, candidate.campaign, Status.SKIPPED, Reason.LEAD_TEST, day="", context=context
-            )
-        crashed = entry is not None and entry.status in (Status.RESERVED, Status.UNKNOWN)
-        if campaign is None:
-            reason = Reason.OUTCOME_UNKNOWN if crashed else Reason.CAMPAIGN_UNKNOWN
-            status = Status.UNKNOWN if crashed else Status.SKIPPED
-            return _settled(tables, key, offer, candidate.campaign, status, reason, entry.day if entry else "", context)
-        day = day_of(campaign, context.now)
-        if crashed and entry is not None:
-            day = entry.day
-            if not campaign.delivery.idempotent:
-                return _settled(tables, key, offer, campaign.id, Status.UNKNOWN, Reason.OUTCOME_UNKNOWN, day, context)
-        elif not has_room(tables, campaign, day):
-            return _settled(tables, key, offer, campaign.id, Status.SKIPPED, Reason.CAP_DAILY, day, context)
-        reserved = Entry(
-            campaign=campaign.id,
-            day=day,
-            status=Status.RESERVED,
-            run=offer.run,
-            at=context.now,
-            release=context.configuration.release,
-        )
-        write(tables, key, reserved)
-        return Post(
-            key=idempotency_key(offer.lead_id, campaign.id),
-            lead_id=offer.lead_id,
-            vertical=offer.vertical,
-            lead=offer.lead,
-            campaign=campaign,
-            offer=offer,
-            repeated=crashed,
-        )
+    def tick(self, tables: Tables, context: Context) -> list[Output]:
+        return capacity.review(tables, self._terms_of(context).limits, context)
 
     def settle(self, results: Sequence[tuple[Post, Answer]], tables: Tables, context: Context) -> Plan[Post]:
         outputs: list[Output] = []
-        capped: dict[str, Campaign] = {}
         for post, answer in results:
-            key = entry_key(post.lead_id, post.campaign.id)
+            key = key_of(post.offer)
             reserved = tables[LEDGER].get(key)
             assert reserved is not None  # noqa: S101  # plan wrote it, and only this partition's lane writes
             entry = reserved.model_copy(
@@ -154,18 +123,104 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
                     "latency_ms": answer.latency_ms,
                 }
             )
-            write(tables, key, entry)
-            outputs += _outputs(post.offer, post.offer.candidates[post.offer.cursor], entry, context)
-            if post.campaign.daily_cap is not None:
-                capped[post.campaign.id] = post.campaign
-        return Plan(outputs + [_capacity(campaign, tables, context) for campaign in capped.values()])
+            counters.write(tables, key, entry)
+            if entry.status not in COUNTED:
+                company = post.offer.slip.candidates[post.offer.cursor].company
+                purchases.remove(tables, key, company, post.offer.person)
+            outputs += outputs_of(post.offer, entry, context)
+        touched = [post.campaign.id for post, _ in results]
+        return Plan(outputs + capacity.tell(tables, self._terms_of(context).limits, touched, context, always=True))
+
+    def _decide(self, offer: Offer, tables: Tables, context: Context) -> Entry | Post:
+        """What the ledger already knows, or a post whose reservation is now in the ledger."""
+        key = key_of(offer)
+        campaign = context.configuration.campaign_by_id.get(offer.slip.candidates[offer.cursor].campaign)
+        known = tables[LEDGER].get(key)
+        if known is not None and (known.supersedes(offer) or known.answers(offer)):
+            return known
+        if known is not None and known.status in (Status.RESERVED, Status.UNKNOWN):
+            return self._resume(offer, key, known, campaign, tables, context)
+        skipped = self._skipped(offer, campaign, tables, context)
+        entry = _entry(offer, known, campaign, skipped, context)
+        counters.write(tables, key, entry)
+        if skipped is not None or campaign is None:
+            return entry
+        buyer = context.configuration.buyer_by_id[campaign.buyer]
+        if buyer.company in self._terms_of(context).watchful:
+            purchases.add(tables, key, buyer, offer)
+        return _post(offer, campaign)
+
+    def _resume(
+        self, offer: Offer, key: str, known: Entry, campaign: Campaign | None, tables: Tables, context: Context
+    ) -> Entry | Post:
+        """What a crash, or an answer that never came, has left: it counts in the windows of its reservation."""
+        changes = {"run": offer.run, "decision": offer.decision, "at": context.now}
+        changes["release"] = context.configuration.release
+        if campaign is None or not campaign.delivery.idempotent:
+            changes |= {"status": Status.UNKNOWN, "reason": Reason.OUTCOME_UNKNOWN}
+            entry = known.model_copy(update=changes)
+            counters.write(tables, key, entry)
+            return entry
+        counters.write(tables, key, known.model_copy(update=changes | {"status": Status.RESERVED}))
+        return _post(offer, campaign, repeated=True)
+
+    def _skipped(self, offer: Offer, campaign: Campaign | None, tables: Tables, context: Context) -> Reason | None:
+        """Why a campaign is not even asked."""
+        leg = offer.slip.candidates[offer.cursor]
+        if offer.lead.test:
+            return Reason.LEAD_TEST
+        buyer = None if campaign is None else context.configuration.buyer_by_id[campaign.buyer]
+        if campaign is None or buyer is None or buyer.company != leg.company:  # another partition has its ledger now
+            return Reason.CAMPAIGN_UNKNOWN
+        if is_late(offer.slip, context.now):
+            return Reason.TIME_BUDGET
+        if purchases.bought_before(tables, buyer, offer):
+            return Reason.BUYER_BOUGHT_BEFORE
+        limits = self._terms_of(context).limits.get(campaign.id)
+        return limits.refusal(tables, leg.price, offer.source, context.now) if limits else None
+
+    def _terms_of(self, context: Context) -> Terms:
+        if context.configuration.release not in self._terms:
+            self.prepare(context.configuration)
+        return self._terms[context.configuration.release]
 
 
-def _answers(entry: Entry, offer: Offer) -> bool:
-    """Whether an entry is the answer to an offer, so that nothing is decided anew."""
-    if entry.status is Status.RESERVED:
-        return False
-    return entry.status in FINAL or entry.run >= offer.run
+def _entry(
+    offer: Offer, before: Entry | None, campaign: Campaign | None, skipped: Reason | None, context: Context
+) -> Entry:
+    # A skip is stored like any outcome: were it decided again after a crash, the lead could be sold twice.
+    leg = offer.slip.candidates[offer.cursor]
+    payout, share = payout_of(context.configuration.source_by_id.get(offer.source), leg.price)
+    posted_at = () if before is None else (*before.posted_at, *((before.reserved_at,) if before.is_sent else ()))
+    return Entry(
+        campaign=leg.campaign,
+        buyer=leg.buyer if campaign is None else campaign.buyer,
+        source=offer.source,
+        status=Status.RESERVED if skipped is None else Status.SKIPPED,
+        run=offer.run,
+        decision=offer.decision,
+        reserved_at=context.now,
+        at=context.now,
+        price=leg.price,
+        payout=payout,
+        share=share,
+        reason=skipped,
+        release=context.configuration.release,
+        posted_at=posted_at,
+    )
+
+
+def _post(offer: Offer, campaign: Campaign, *, repeated: bool = False) -> Post:
+    leg = offer.slip.candidates[offer.cursor]
+    return Post(
+        key=idempotency_key(offer.lead_id, campaign.id, exclusive=leg.exclusive),
+        lead_id=offer.lead_id,
+        vertical=offer.vertical,
+        lead=offer.lead,
+        campaign=campaign,
+        offer=offer,
+        repeated=repeated,
+    )
 
 
 def _status(post: Post, answer: Answer) -> Status:
@@ -173,87 +228,3 @@ def _status(post: Post, answer: Answer) -> Status:
     if post.repeated and answer.outcome is Outcome.ERROR:
         return Status.UNKNOWN
     return Status(answer.outcome.value)
-
-
-def _settled(
-    tables: Tables, key: str, offer: Offer, campaign: str, status: Status, reason: Reason, day: str, context: Context
-) -> Entry:
-    # A skip is stored like any outcome: were it decided again after a crash, the lead could be sold twice.
-    entry = Entry(
-        campaign=campaign,
-        day=day,
-        status=status,
-        run=offer.run,
-        at=context.now,
-        reason=reason,
-        release=context.configuration.release,
-    )
-    write(tables, key, entry)
-    return entry
-
-
-def _outputs(offer: Offer, candidate: Candidate, entry: Entry, context: Context) -> list[Output]:
-    """The attempt, and what follows from it: sold, held, the next candidate, or nobody left."""
-    common = envelope(offer, Step.ATTEMPT, context, attempt=offer.cursor)
-    common |= {"person": offer.person, "occurred_at": entry.at, "release": entry.release}
-    accepted = entry.status is Status.ACCEPTED
-    attempt = Delivery(
-        **common,
-        campaign=candidate.campaign,
-        buyer=candidate.buyer,
-        outcome=entry.status,
-        reason=entry.reason,
-        price=candidate.price if accepted else None,
-        reference=entry.reference,
-        http_status=entry.http_status,
-        posts=entry.posts,
-        latency_ms=entry.latency_ms,
-    )
-    outputs = [emit(attempt, offer.person)]
-    end = {**common, "event_id": event_id(offer.lead_id, Step.DELIVERY, offer.run), "attempt": 0}
-    if accepted:
-        sold = LeadDelivered(
-            **end,
-            campaign=candidate.campaign,
-            buyer=candidate.buyer,
-            price=candidate.price,
-            reference=entry.reference,
-        )
-        return [*outputs, emit(sold, offer.person)]
-    declines = [
-        *offer.declines,
-        Decline(campaign=candidate.campaign, buyer=candidate.buyer, reason=entry.reason or entry.status),
-    ]
-    if entry.status is Status.UNKNOWN:
-        held = LeadUndelivered(**end, reason=Reason.OUTCOME_UNKNOWN, declines=declines)
-        return [*outputs, emit(held, offer.person)]
-    if entry.reason == Reason.LEAD_TEST:  # it has shown where it would have gone first
-        ended = LeadUndelivered(**end, reason=Reason.LEAD_TEST, declines=declines)
-        return [*outputs, emit(ended, offer.person)]
-    following = offer.cursor + 1
-    if following < len(offer.candidates):
-        passed_on = offer.model_copy(
-            update={
-                "event_id": event_id(offer.lead_id, Step.OFFER, offer.run, following),
-                "attempt": following,
-                "cursor": following,
-                "declines": declines,
-                "occurred_at": entry.at,
-            }
-        )
-        return [*outputs, emit(passed_on, offer.candidates[following].buyer)]
-    unsold = LeadUndelivered(**end, reason=Reason.ALL_DECLINED, declines=declines)
-    return [*outputs, emit(unsold, offer.person)]
-
-
-def _capacity(campaign: Campaign, tables: Tables, context: Context) -> Output:
-    assert campaign.daily_cap is not None  # noqa: S101  # only capped campaigns are reported
-    day = day_of(campaign, context.now)
-    value = Capacity(
-        campaign=campaign.id,
-        day=day,
-        cap=campaign.daily_cap,
-        taken=taken(tables, campaign.id, day),
-        occurred_at=context.now,
-    )
-    return Output(topics.CAPACITY.name, campaign.id.encode(), value)

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from kit.builders import NOW, campaign, configuration, context, lead_id, offer, without_clock
+from kit.builders import NOW, campaign, cap, configuration, context, lead_id, offer, without_clock
 
 from connectors.outbound.contract import Answer
 from schemas.codec import decode, encode
 from schemas.config.release import Configuration
-from schemas.events import Capacity, Delivery, LeadDelivered, LeadUndelivered, Offer, Outcome
+from schemas.events import Delivery, LeadDelivered, LeadUndelivered, Offer, Outcome
 from schemas.identity import idempotency_key
+from schemas.messages import Capacity
 from schemas.reasons import Reason
 from schemas.record import KafkaRecord
-from streams.delivery.ledger import LEDGER, TAKEN, Status, day_of
+from streams.delivery.counters import COUNTERS
+from streams.delivery.ledger import LEDGER, Status
 from streams.delivery.stage import DeliveryStage, Post
 from streams.execution import Intent
 from streams.lane import Lane
 from streams.tables import Tables
 
 STAGE = DeliveryStage()
-ONE, TWO, THREE = campaign("one", price="10", daily_cap=2), campaign("two", price="20"), campaign("three")
+ONE, TWO, THREE = campaign("one", price="10", caps=(cap(2),)), campaign("two", price="20"), campaign("three")
 SLIP = (ONE, TWO, THREE)
 RELEASE = configuration(*SLIP)
 ACCEPTED = Answer(Outcome.ACCEPTED, reference="r-1", http_status=200, posts=2, latency_ms=1.5)
@@ -35,7 +37,8 @@ def plan(
     planned = STAGE.plan(offers, tables, context(release, now))
     tables.commit()
     assert all(cause is post.offer for cause, post in planned.effects)
-    return [o.value for o in planned.outputs], [post for _, post in planned.effects]
+    told = [o.value for o in planned.outputs if not isinstance(o.value, Capacity)]
+    return told, [post for _, post in planned.effects]
 
 
 def settle(
@@ -63,18 +66,18 @@ def test_an_accepted_lead_is_delivered_at_its_price() -> None:
     assert isinstance(sold, LeadDelivered)
     assert (sold.campaign, sold.buyer, sold.price, sold.reference) == ("one", "one", ONE.price, "r-1")
     assert isinstance(capacity, Capacity)
-    assert (capacity.taken, capacity.cap) == (1, 2)
+    assert [(use.cap, use.used, use.limit) for use in capacity.uses] == [("day:accepted", 1, 2)]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.DUPLICATE, Outcome.ERROR])
 def test_a_declined_lead_goes_to_the_next_of_its_slip(outcome: Outcome) -> None:
     tables = Tables()
     _, posts = plan(tables, offer("x", SLIP))
-    attempt, following, _ = settle(tables, posts, Answer(outcome, Reason.BUYER_REJECTED))
+    attempt, following, _ = settle(tables, posts, Answer(outcome, reason := Reason(f"buyer.{outcome}")))
     assert (attempt.outcome, attempt.price) == (outcome, None)
     assert isinstance(following, Offer)
     assert (following.cursor, following.attempt) == (1, 1)
-    assert [(d.campaign, d.reason) for d in following.declines] == [("one", Reason.BUYER_REJECTED)]
+    assert [(d.campaign, d.reason) for d in following.declines] == [("one", reason)]
     assert following.event_id == offer("x", SLIP, cursor=1).event_id
 
 
@@ -95,7 +98,7 @@ def test_an_outcome_nobody_knows_holds_the_lead_and_its_place_under_the_cap() ->
     assert attempt.outcome == "unknown"
     assert isinstance(held, LeadUndelivered)
     assert held.reason == Reason.OUTCOME_UNKNOWN
-    assert capacity.taken == 1
+    assert capacity.uses[0].used == 1
 
 
 def test_no_more_than_the_cap_within_one_slice() -> None:
@@ -103,7 +106,7 @@ def test_no_more_than_the_cap_within_one_slice() -> None:
     outputs, posts = plan(tables, *(offer(n, SLIP) for n in range(5)))
     assert len(posts) == 2
     skipped = [e for e in outputs if isinstance(e, Delivery)]
-    assert [(e.outcome, e.reason, e.posts) for e in skipped] == [("skipped", Reason.CAP_DAILY, 0)] * 3
+    assert [(e.outcome, e.reason, e.posts) for e in skipped] == [("skipped", Reason.CAP_DAY, 0)] * 3
     assert [e.cursor for e in outputs if isinstance(e, Offer)] == [1, 1, 1]
 
 
@@ -116,39 +119,23 @@ def test_a_reservation_returns_when_the_buyer_did_not_take_the_lead(answer: Outc
 
 
 def test_a_cap_of_zero_takes_nothing() -> None:
-    closed = campaign("closed", daily_cap=0)
+    closed = campaign("closed", caps=(cap(0),))
     outputs, posts = plan(Tables(), offer("x", [closed]), release=configuration(closed))
     assert posts == []
     assert [type(e) for e in outputs] == [Delivery, LeadUndelivered]
 
 
 def test_a_day_is_its_campaigns() -> None:
-    west = campaign("west", daily_cap=1, time_zone="America/Los_Angeles")
+    west = campaign("west", caps=(cap(1),), time_zone="America/Los_Angeles")
     release, tables = configuration(west), Tables()
     for name, hours, posts in (("a", 0, 1), ("b", 14, 0), ("c", 15, 1)):  # 09:00, 23:00 and 00:00 there
         assert len(plan(tables, offer(name, [west]), release=release, now=NOW + timedelta(hours=hours))[1]) == posts
 
 
-@pytest.mark.parametrize(
-    ("moment", "day"),
-    [
-        (datetime(2026, 3, 8, 7, 59, 59, tzinfo=UTC), "2026-03-07"),  # 23 hours follow
-        (datetime(2026, 3, 8, 8, tzinfo=UTC), "2026-03-08"),
-        (datetime(2026, 3, 9, 6, 59, 59, tzinfo=UTC), "2026-03-08"),
-        (datetime(2026, 3, 9, 7, tzinfo=UTC), "2026-03-09"),
-        (datetime(2026, 11, 1, 7, tzinfo=UTC), "2026-11-01"),  # 25 hours
-        (datetime(2026, 11, 2, 7, 59, 59, tzinfo=UTC), "2026-11-01"),
-        (datetime(2026, 11, 2, 8, tzinfo=UTC), "2026-11-02"),
-    ],
-)
-def test_days_of_23_and_25_hours(moment: datetime, day: str) -> None:
-    assert day_of(campaign("west", time_zone="America/Los_Angeles"), moment) == day
-
-
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_a_repeated_offer_is_answered_from_the_ledger(outcome: Outcome) -> None:
     if outcome is Outcome.SKIPPED:
-        full = configuration(campaign("one", daily_cap=0), TWO, THREE)
+        full = configuration(campaign("one", caps=(cap(0),)), TWO, THREE)
         tables = Tables()
         first, _ = plan(tables, offer("x", SLIP), release=full)
     else:
@@ -178,7 +165,7 @@ def test_two_copies_in_one_slice_are_one_post_and_two_attempts() -> None:
     lane.give(intent, ACCEPTED)
     first, posts = through()
     assert ([type(e) for e in first], posts) == ([Delivery, LeadDelivered, Capacity], [])
-    assert first[-1].taken == 1
+    assert first[-1].uses[0].used == 1
     second, posts = through()
     assert (second, posts) == (first[:2], [])  # from the ledger, under the same ids
     assert lane.idle
@@ -204,11 +191,11 @@ def test_a_replay_asks_again_where_nobody_said_no(outcome: Outcome) -> None:
     _, (post,) = plan(tables, offer("x", SLIP, run=1), now=NOW + timedelta(days=1))
     assert post.key == idempotency_key(lead_id("x"), "one")  # the same post, whatever the run
     assert not post.repeated
-    assert [entry.day for entry in tables[LEDGER].values()] == ["2026-03-05"]
+    assert [entry.reserved_at for entry in tables[LEDGER].values()] == [NOW + timedelta(days=1)]
 
 
 def crashed(idempotent: bool) -> tuple[Tables, Configuration, list[Any]]:
-    slip = [campaign("one", daily_cap=1, idempotent=idempotent), TWO]
+    slip = [campaign("one", caps=(cap(1),), idempotent=idempotent), TWO]
     release, tables = configuration(*slip), Tables()
     plan(tables, offer("x", slip), release=release)
     return tables, release, slip
@@ -218,8 +205,7 @@ def test_after_a_crash_the_same_post_goes_out_on_the_same_day() -> None:
     tables, release, slip = crashed(idempotent=True)
     outputs, (post,) = plan(tables, offer("x", slip), release=release, now=NOW + timedelta(days=2))
     assert (outputs, post.repeated) == ([], True)
-    assert tables[TAKEN].get("one:2026-03-04") == 1
-    assert list(tables[TAKEN].values()) == [1]
+    assert dict(tables.store.items(COUNTERS)) == {"campaign:one:day:accepted::UTC:2026-03-04T00:00Z": 1}
     _, sold, *_ = settle(tables, [post], ACCEPTED, release)
     assert isinstance(sold, LeadDelivered)
 
@@ -231,7 +217,7 @@ def test_after_a_crash_an_error_does_not_pass_on_a_lead_that_may_be_sold() -> No
     assert (attempt.outcome, attempt.reason) == ("unknown", Reason.BUYER_UNREACHABLE)
     assert isinstance(held, LeadUndelivered)
     assert held.reason == Reason.OUTCOME_UNKNOWN
-    assert list(tables[TAKEN].values()) == [1]
+    assert list(tables[COUNTERS].values()) == [1]
 
 
 def test_after_a_crash_a_buyers_no_is_a_no() -> None:
@@ -239,7 +225,7 @@ def test_after_a_crash_a_buyers_no_is_a_no() -> None:
     _, posts = plan(tables, offer("x", slip), release=release)
     _, following, _ = settle(tables, posts, Answer(Outcome.REJECTED), release)
     assert isinstance(following, Offer)
-    assert list(tables[TAKEN].values()) == [0]
+    assert list(tables[COUNTERS].values()) == [0]
 
 
 def test_after_a_crash_a_buyer_that_knows_no_keys_is_not_asked_again() -> None:
@@ -249,7 +235,7 @@ def test_after_a_crash_a_buyer_that_knows_no_keys_is_not_asked_again() -> None:
         assert posts == []
         assert [type(e) for e in outputs] == [Delivery, LeadUndelivered]
         assert outputs[1].reason == Reason.OUTCOME_UNKNOWN
-    assert list(tables[TAKEN].values()) == [1]
+    assert list(tables[COUNTERS].values()) == [1]
 
 
 def test_after_a_crash_a_campaign_that_is_gone_leaves_its_outcome_open() -> None:
@@ -257,7 +243,7 @@ def test_after_a_crash_a_campaign_that_is_gone_leaves_its_outcome_open() -> None
     outputs, posts = plan(tables, offer("x", slip), release=configuration(TWO))
     assert posts == []
     assert outputs[1].reason == Reason.OUTCOME_UNKNOWN
-    assert list(tables[TAKEN].values()) == [1]
+    assert list(tables[COUNTERS].values()) == [1]
 
 
 def test_a_campaign_that_is_gone_is_passed_over() -> None:

@@ -13,12 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from kit.events import DETAILS, LEAD, MARK, MOMENT, RAW, event, record_of
+from kit.events import DETAILS, LEAD, MARK, MOMENT, RAW, SLIP, event, record_of
 
 from schemas import headers, topics
 from schemas.codec import encode
 from schemas.events import (
-    MODELS,
     Delivery,
     Event,
     Feedback,
@@ -34,6 +33,7 @@ from schemas.events import (
 )
 from schemas.headers import DeadLetter
 from schemas.identity import Step, event_id, lead_id_at
+from schemas.messages import MODELS
 from schemas.record import KafkaRecord
 from warehouse.rows import COLUMNS, DESCRIBE, SUNK_TOPICS, Row, row_of
 
@@ -197,8 +197,8 @@ def test_what_is_no_event_is_a_row_of_stage_dead(topic: str, value: bytes | None
     ("model", "changes"),
     [
         (LeadRejected, {"reasons": []}),
-        (LeadRouted, {"candidates": []}),
-        (Offer, {"candidates": []}),
+        (LeadRouted, {"slip": SLIP.model_copy(update={"candidates": []})}),
+        (Offer, {"slip": SLIP.model_copy(update={"candidates": []})}),
         (Offer, {"cursor": 2}),
     ],
 )
@@ -224,15 +224,19 @@ def test_what_the_rows_say() -> None:
     assert told(LeadDuplicate)["attributes"]["duplicate_of"] == str(UUID(int=1))
     routed = told(LeadRouted)
     assert (routed["buyer"], routed["campaign"], routed["price"]) == ("sunpath", "west", 0)
-    assert [c["campaign"] for c in routed["attributes"]["candidates"]] == ["west", "east"]
-    assert told(LeadUnrouted)["attributes"]["evaluations"][1] == {"campaign": "x", "reason": "no", "rank": None}
+    assert [c["campaign"] for c in routed["attributes"]["slip"]["candidates"]] == ["west", "east"]
+    assert routed["attributes"]["trace"]["failed"] == {"solar": {"filter.state": "a0"}}
+    assert routed["attributes"]["trace"]["facts"]["full"] == {"north": "cap.day"}
+    unrouted = told(LeadUnrouted)["attributes"]
+    assert (unrouted["route"], unrouted["held"]) == ("west-first", MOMENT.isoformat())
     offered = told(Offer)
     assert (offered["buyer"], offered["campaign"]) == ("lumen", "east")
     attempt = told(Delivery, outcome="rejected", reason="buyer.rejected", price=None)
     # Money is on the sale alone: a sum over every row counts it once.
     assert (attempt["outcome"], attempt["reason"], attempt["price"]) == ("rejected", "buyer.rejected", 0)
     assert told(Delivery)["price"] == 0
-    assert told(LeadDelivered)["price"] == Decimal("12.5")
+    sold = told(LeadDelivered)
+    assert (sold["price"], Decimal(sold["attributes"]["payout"])) == (Decimal("12.5"), Decimal("7.25"))
     assert told(Feedback)["outcome"] == "return"
     assert told(Feedback, amount=None)["price"] == 0
 

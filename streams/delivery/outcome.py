@@ -1,0 +1,118 @@
+"""What follows from an entry of the ledger that answers an offer: the attempt, a sale, the next offer, or the end.
+
+All of it follows from the offer and the entry alone, so that an offer that comes again is answered alike.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from schemas.config.source import Source
+from schemas.events import Decline, Delivery, Event, LeadDelivered, LeadUndelivered, Offer, Sale
+from schemas.identity import Step, attempt_of, event_id
+from schemas.reasons import Reason
+from streams.delivery.ledger import Entry, Status
+from streams.delivery.slip import following, is_late, unsold_reason
+from streams.stage import Context, Output, emit, envelope
+
+
+def outputs_of(offer: Offer, entry: Entry, context: Context) -> list[Output]:
+    """The events about an offer that an entry answers, in order."""
+    sales, declines = list(offer.sales), list(offer.declines)
+    outputs = [emit(_attempt(offer, entry, context), offer.person)]
+    leg = offer.slip.candidates[offer.cursor]
+    if entry.status is Status.ACCEPTED:
+        outputs.append(emit(_sold(offer, entry, context), offer.person))
+        sales.append(Sale(cursor=offer.cursor, unknown=False))
+    else:
+        reason = _reason(entry)
+        declines.append(Decline(cursor=offer.cursor, campaign=leg.campaign, buyer=leg.buyer, reason=reason))
+        if entry.status is Status.UNKNOWN:
+            sales.append(Sale(cursor=offer.cursor, unknown=True))
+    next_leg, late = following(offer.slip, offer.cursor, sales, declines), entry.reason == Reason.TIME_BUDGET
+    why: Reason | None
+    if entry.reason == Reason.LEAD_TEST:  # it has shown where it would have gone first
+        why = Reason.LEAD_TEST
+    elif next_leg is not None and not (late or is_late(offer.slip, entry.at)):
+        passed_on = _next_offer(offer, next_leg, sales, declines, entry)
+        return [*outputs, emit(passed_on, offer.slip.candidates[next_leg].company)]
+    else:
+        why = unsold_reason(sales, late=late or next_leg is not None)
+    if why is not None:
+        ended = LeadUndelivered(
+            **_envelope(offer, entry, Step.DELIVERY, attempt_of(offer.decision), context),
+            reason=why,
+            declines=declines,
+            route=offer.slip.route,
+            decision=offer.decision,
+        )
+        outputs.append(emit(ended, offer.person))
+    return outputs
+
+
+def payout_of(source: Source | None, price: Decimal) -> tuple[Decimal, Decimal]:
+    """What a source is paid once a lead, and what it is paid of a price."""
+    if source is None:
+        return Decimal(0), Decimal(0)
+    share = price * (source.revshare or 0) / 100
+    return source.payout or Decimal(0), share.quantize(Decimal("0.0001"), ROUND_HALF_UP)
+
+
+def _attempt(offer: Offer, entry: Entry, context: Context) -> Event:
+    leg = offer.slip.candidates[offer.cursor]
+    return Delivery(
+        **_envelope(offer, entry, Step.ATTEMPT, offer.attempt, context),
+        campaign=leg.campaign,
+        buyer=leg.buyer,
+        outcome=entry.status,
+        reason=entry.reason,
+        price=entry.price if entry.status is Status.ACCEPTED else None,
+        reference=entry.reference,
+        http_status=entry.http_status,
+        posts=entry.posts,
+        latency_ms=entry.latency_ms,
+    )
+
+
+def _sold(offer: Offer, entry: Entry, context: Context) -> Event:
+    leg = offer.slip.candidates[offer.cursor]
+    before = [sale.cursor for sale in offer.sales if not sale.unknown]
+    first = not before and not offer.slip.paid
+    return LeadDelivered(
+        **_envelope(offer, entry, Step.DELIVERY, attempt_of(offer.decision, len(before)), context),
+        campaign=leg.campaign,
+        buyer=leg.buyer,
+        company=leg.company,
+        price=entry.price,
+        payout=entry.share + (entry.payout if first else 0),
+        reference=entry.reference,
+        exclusive=leg.exclusive,
+        route=offer.slip.route,
+        tier=offer.slip.tiers[leg.tier].name,
+        decision=offer.decision,
+        declines=[decline for decline in offer.declines if decline.cursor > max(before, default=-1)],
+    )
+
+
+def _next_offer(offer: Offer, cursor: int, sales: list[Sale], declines: list[Decline], entry: Entry) -> Offer:
+    attempt = attempt_of(offer.decision, cursor)
+    changes: dict[str, Any] = {
+        "event_id": event_id(offer.lead_id, Step.OFFER, offer.run, attempt),
+        "attempt": attempt,
+        "cursor": cursor,
+        "sales": sales,
+        "declines": declines,
+        "occurred_at": entry.at,
+    }
+    return offer.model_copy(update=changes)
+
+
+def _reason(entry: Entry) -> str:
+    # The slip passes over the company of one that has the lead already, in whatever words it said so.
+    return Reason.BUYER_DUPLICATE if entry.status is Status.DUPLICATE else entry.reason or entry.status
+
+
+def _envelope(offer: Offer, entry: Entry, step: Step, attempt: int, context: Context) -> dict[str, Any]:
+    common = envelope(offer, step, context, attempt=attempt)
+    return common | {"person": offer.person, "occurred_at": entry.at, "release": entry.release}
