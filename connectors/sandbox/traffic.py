@@ -94,6 +94,11 @@ class Expected:
         if self.raw != sum(getattr(self, field.name) for field in fields(self)) - self.raw:
             raise ValueError(f"every raw lead has one outcome, but {self} does not add up")
 
+    @property
+    def unsold(self) -> int:
+        """Leads that nobody buys; of those over the cap, routing may know and not offer them at all."""
+        return self.unrouted + self.undelivered
+
     @classmethod
     def of(cls, mix: Mix) -> Expected:
         """What becomes of a mix."""

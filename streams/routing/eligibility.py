@@ -7,19 +7,18 @@ few pairs of reason and mask. The order and the meaning are those of :mod:`strea
 
 from __future__ import annotations
 
-import weakref
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import partial
-from itertools import compress
+from functools import partial, reduce
+from itertools import chain, compress, repeat
+from operator import or_
 from typing import Final, TypeVar
 
 import cel
 
 from schemas.config.campaign import Campaign
-from schemas.config.release import Configuration
 from schemas.config.vertical import Vertical
 from schemas.events import Lead
 from schemas.expressions import names_read
@@ -35,8 +34,10 @@ T = TypeVar("T")
 Failed = tuple[Reason, int]
 """A first failing predicate, and the mask of the campaigns that it is the first of."""
 
+NOBODY: Final[Mapping[Reason, int]] = {}
 STANDARD_VERTICAL: Final = Vertical(name="standard")
 """A vertical with no fields but those of every lead."""
+FEW: Final = 24
 _DIGITS_TO_BOOLS: Final = bytes.maketrans(b"01", b"\x00\x01")
 
 
@@ -113,9 +114,27 @@ class EligibilityIndex:
 
     def evaluate(self, lead: Lead, now: datetime, expressions: Expressions) -> Eligibility:
         """Who may take a lead at a moment."""
+        remaining, failed = self.judge(lead, now, expressions)
+        return Eligibility(self.members(remaining), tuple(failed), self.campaigns, self._bits)
+
+    def judge(
+        self,
+        lead: Lead,
+        now: datetime,
+        expressions: Expressions,
+        before: Iterable[Failed] = (),
+        after: Iterable[Failed] = (),
+        exempt: Mapping[Reason, int] = NOBODY,
+    ) -> tuple[int, list[Failed]]:
+        """The mask of those who may take a lead at a moment, and why the others may not.
+
+        Predicates of the caller, each a reason with the mask of the campaigns that *pass* it, come ``before`` the
+        campaign's own, or ``after`` its place and hours, but before its filters, which cost most. ``exempt`` campaigns
+        pass the predicate whatever it says.
+        """
         remaining = self._all
         failed: list[Failed] = []
-        for reason, passing in (
+        own = (
             (Reason.CAMPAIGN_PAUSED, self._active),
             (Reason.FILTER_STATE, self._states.passing(lead.state)),
             # A campaign has one of the two: with a radius, its zips are part of its territory.
@@ -123,15 +142,43 @@ class EligibilityIndex:
             (Reason.FILTER_RADIUS, self._territories.passing(lead.zip)),
             (Reason.FILTER_AREA_CODE, self._area_codes.passing(area_code(lead.phone))),
             (Reason.SCHEDULE_CLOSED, self._hours.open_at(now)),
-        ):
-            if missed := remaining & ~passing:
+        )
+        for reason, passing in chain(before, own, after):
+            if (missed := remaining & ~passing) and (missed := missed & ~exempt.get(reason, 0)):
                 failed.append((reason, missed))
                 remaining ^= missed
         if asked := remaining & self._filtered:
             for reason, missed in self._filter(asked, expressions()):
-                failed.append((reason, missed))
-                remaining ^= missed
-        return Eligibility(_members(remaining, self.campaigns), tuple(failed), self.campaigns, self._bits)
+                if missed := missed & ~exempt.get(reason, 0):
+                    failed.append((reason, missed))
+                    remaining ^= missed
+        return remaining, failed
+
+    def members(self, mask: int) -> tuple[Campaign, ...]:
+        """The campaigns of a mask, in the index's order."""
+        return _members(mask, self.campaigns)
+
+    def select(self, mask: int, of: Sequence[T]) -> tuple[T, ...]:
+        """Of a sequence with one item a campaign, in the index's order, those of a mask."""
+        return _members(mask, of)
+
+    def mask_of(self, campaigns: Iterable[str]) -> int:
+        """The mask of those of these ids that the index has."""
+        return reduce(or_, map(self._bits.get, campaigns, repeat(0)), 0)
+
+    def packed(self, mask: int) -> bytes:
+        """A mask as events carry it: see :class:`schemas.decision.Failed`."""
+        count = len(self.campaigns)
+        return (mask << -count % 8).to_bytes((count + 7) // 8, "big")
+
+    def unpacked(self, data: bytes) -> int:
+        """The mask that an event carries."""
+        return int.from_bytes(data, "big") >> -len(self.campaigns) % 8
+
+    @property
+    def everyone(self) -> int:
+        """The mask of all campaigns."""
+        return self._all
 
     def _filter(self, asked: int, context: cel.Context) -> list[Failed]:
         answers: dict[int, Answer] = {}
@@ -155,22 +202,13 @@ def territory(campaign: Campaign) -> frozenset[str]:
     return frozenset(campaign.zips).union(*(zips_within(circle.zip, circle.miles) for circle in campaign.radius))
 
 
-def index_of(configuration: Configuration, vertical: str) -> EligibilityIndex:
-    """The index of a vertical (empty where it is unknown), built once for as long as the configuration lives."""
-    indexes = _indexes.get(id(configuration))
-    if indexes is None:
-        indexes = _indexes[id(configuration)] = {}
-        weakref.finalize(configuration, _indexes.pop, id(configuration), None)
-    if vertical not in indexes:
-        known = configuration.vertical_by_name.get(vertical, STANDARD_VERTICAL)
-        indexes[vertical] = EligibilityIndex(configuration.campaigns_of.get(vertical, ()), known)
-    return indexes[vertical]
-
-
-# By identity: hashing a configuration of a thousand campaigns takes longer than a decision.
-_indexes: Final[dict[int, dict[str, EligibilityIndex]]] = {}
-
-
 def _members(mask: int, of: Sequence[T]) -> tuple[T, ...]:
-    digits = f"{mask:0{len(of)}b}".encode()  # C all the way: a loop over the bits costs more than all predicates
+    if mask.bit_count() <= FEW:
+        found, count = [], len(of)
+        while mask:
+            place = mask.bit_length()
+            found.append(of[count - place])
+            mask ^= 1 << (place - 1)
+        return tuple(found)
+    digits = f"{mask:0{len(of)}b}".encode()  # C all the way: a loop over many bits costs more than all predicates
     return tuple(compress(of, digits.translate(_DIGITS_TO_BOOLS)))

@@ -75,7 +75,7 @@ def test_every_process_killed_in_turn(tmp_path: Path) -> None:
         stack.wait_for_rest(180)
 
         funnel, expected = stack.funnel(), traffic.expected
-        ends = ("raw", "rejected", "duplicate", "unrouted", "delivered", "undelivered", "dead")
+        ends = ("raw", "rejected", "duplicate", "delivered", "unsold", "dead")
         assert {end: getattr(funnel, end) for end in ends} == {end: getattr(expected, end) for end in ends}
         assert len(stack.outcomes()) == expected.raw
 

@@ -128,7 +128,7 @@ def test_a_stage_reads_and_writes_the_catalogue(stage: Stage[object]) -> None:
     assert set(stage.reads) | set(stage.writes) <= set(CATALOGUE)
     # One partition number is one lane with its own tables, so all that a stage reads is partitioned alike.
     assert {spec.single for spec in stage.reads} == {False}
-    if stage.tables:
+    if stage.tables and stage.name != "validation":  # which counts a partition's own share of a source's cap
         # A key set of dedup has its own entries in the tables, whose key is its fingerprint, as the topic's is.
         assert len({spec.key for spec in stage.reads} - {Key.FINGERPRINT}) == 1
         assert Key.ANY not in {spec.key for spec in stage.reads}
@@ -142,7 +142,8 @@ def test_the_pipeline_is_closed() -> None:
     writes = {spec for stage in PIPELINE for spec in stage.writes}
     from_outside = {"leads", "feedback", "config", "dead-letters"}
     assert {spec.name for spec in writes} == set(BY_NAME) - from_outside
-    assert {spec for stage in PIPELINE for spec in stage.reads} <= writes | {BY_NAME["leads"]}
+    read = {spec for stage in PIPELINE for spec in stage.reads}
+    assert read <= writes | {BY_NAME["leads"], BY_NAME["feedback"]}
 
 
 def test_every_topic_has_one_name_and_changelogs_are_kept() -> None:
@@ -151,7 +152,7 @@ def test_every_topic_has_one_name_and_changelogs_are_kept() -> None:
     assert all(re.fullmatch(r"[a-z][a-z0-9.-]{0,200}", spec.name) for spec in topics)
     changelogs = topics[len(CATALOGUE) :]
     assert {(spec.cleanup, spec.retention_days, spec.single) for spec in changelogs} == {(Cleanup.COMPACT, None, False)}
-    stages = [stage.name for stage in PIPELINE if stage.has_changelog]
+    stages = [stage.name for stage in PIPELINE]
     assert [spec.name for spec in changelogs] == [f"leadline-{name}-changelog" for name in stages]
 
 

@@ -18,9 +18,11 @@ from schemas.config.campaign import Campaign
 from schemas.config.vertical import Vertical
 from schemas.events import Lead, LeadRouted, LeadUnrouted
 from schemas.reasons import Reason
-from streams.routing import eligibility
-from streams.routing.eligibility import EligibilityIndex, index_of
+from streams.routing import market
+from streams.routing.eligibility import EligibilityIndex
+from streams.routing.explanation import reasons_of
 from streams.routing.lead_values import LeadValues
+from streams.routing.market import market_of
 from streams.routing.predicates import Expressions, Failing, explain
 from streams.routing.stage import Routing
 from streams.tables import Tables
@@ -246,14 +248,14 @@ def test_no_campaign_is_nobody() -> None:
 
 def test_an_index_lives_as_long_as_its_configuration() -> None:
     release = configuration(campaign("one"), campaign("two", vertical="roofing"))
-    index = index_of(release, "solar")
-    assert index_of(release, "solar") is index
-    assert index_of(release, "roofing").campaigns == (release.campaign_by_id["two"],)
-    assert index_of(release, "windows").campaigns == ()
-    known = len(eligibility._indexes)
+    index = market_of(release, "solar").index
+    assert market_of(release, "solar").index is index
+    assert market_of(release, "roofing").index.campaigns == (release.campaign_by_id["two"],)
+    assert market_of(release, "windows").index.campaigns == ()
+    known = len(market._markets)
     del release
     gc.collect()
-    assert len(eligibility._indexes) == known - 1
+    assert len(market._markets) == known - 1
 
 
 @pytest.mark.parametrize(
@@ -270,10 +272,12 @@ def test_an_index_lives_as_long_as_its_configuration() -> None:
     ],
 )
 def test_routing_decides_by_every_field_of_a_campaign(changes: dict[str, Any], reason: Reason | None) -> None:
-    found = Routing().process([unique("one")], Tables(), context(configuration(campaign("one", **changes))))
+    release = configuration(campaign("one", **changes))
+    found = Routing().process([unique("one")], Tables(), context(release))
     event = found[0].value
-    assert isinstance(event, LeadRouted if reason is None else LeadUnrouted)
-    assert [evaluation.reason for evaluation in event.evaluations] == [reason]
+    assert isinstance(event, LeadRouted | LeadUnrouted)
+    assert isinstance(event, LeadRouted) == (reason is None)
+    assert reasons_of(event.trace, release) == ({} if reason is None else {"one": reason})
 
 
 @pytest.mark.parametrize(

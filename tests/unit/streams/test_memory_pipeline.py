@@ -16,8 +16,9 @@ from connectors.outbound.contract import Answer
 from connectors.sandbox.traffic import Expected, Kind, Mix, Traffic, generate
 from schemas import topics
 from schemas.codec import decode
-from schemas.events import Capacity, Event, LeadDelivered, LeadUndelivered, Outcome
+from schemas.events import Event, LeadDelivered, LeadUndelivered, Outcome
 from schemas.headers import DeadLetter
+from schemas.messages import Capacity
 from schemas.raw_lead import lead_id_of
 from schemas.reasons import Reason
 from streams.delivery.stage import Post
@@ -137,7 +138,7 @@ def test_every_event_is_the_only_one_of_its_id(thousand: Run) -> None:
     assert ids.most_common(1)[0][1] == 1
     caps = [event for event in events if isinstance(event, Capacity)]
     assert caps
-    assert all(event.taken <= event.cap for event in caps)
+    assert all(use.used <= use.limit for event in caps for use in event.uses)
 
 
 def test_what_is_sold_was_posted_once_and_is_sold_once(thousand: Run) -> None:
@@ -229,4 +230,4 @@ def test_a_lead_that_nobody_takes_says_who_declined_it(thousand: Run) -> None:
     for record in thousand.log.records(topics.UNDELIVERED.name):
         event = decode(topics.UNDELIVERED.name, record.value)
         assert isinstance(event, LeadUndelivered)
-        assert [d.reason for d in event.declines] in ([Reason.BUYER_REJECTED], [Reason.CAP_DAILY])
+        assert [d.reason for d in event.declines] in ([Reason.BUYER_REJECTED], [Reason.CAP_DAY])
