@@ -28,11 +28,17 @@ RELEASES = [WrittenRelease.of(found) for found in CONFIGURATIONS]
 def topic(kafka_bootstrap: str) -> Iterator[str]:
     """The config topic, empty; yields the broker's address."""
     admin = clients.admin(kafka_bootstrap)
+
+    def remove() -> None:
+        for future in admin.delete_topics([CONFIG.name]).values():
+            future.result(30)
+        wait_until(lambda: CONFIG.name not in admin.list_topics(timeout=10).topics, "the topic is gone", 30)
+
+    if CONFIG.name in admin.list_topics(timeout=10).topics:  # others use the same broker
+        remove()
     topic_admin.apply(admin, topic_admin.diff(admin, [CONFIG], 1), 1, 1)
     yield kafka_bootstrap
-    for future in admin.delete_topics([CONFIG.name]).values():
-        future.result(30)
-    wait_until(lambda: CONFIG.name not in admin.list_topics(timeout=10).topics, "the topic is gone", 30)
+    remove()
 
 
 def history_of(bootstrap: str, applied: int) -> ReleaseHistory:
