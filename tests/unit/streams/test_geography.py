@@ -111,7 +111,9 @@ GEO_FILTERS: list[tuple[dict[str, Any], dict[str, Any], Reason | None]] = [
 
 
 @pytest.mark.parametrize(("wanted", "place", "reason"), GEO_FILTERS)
-def test_geo_filters_including_zip_radius(wanted: dict[str, Any], place: dict[str, Any], reason: Reason | None) -> None:
+def test_row_24_geo_filters_including_zip_radius(
+    wanted: dict[str, Any], place: dict[str, Any], reason: Reason | None
+) -> None:
     one, who = campaign("one", **wanted), lead(**place)
     assert EligibilityIndex([one]).evaluate(who, NOW, cel.Context).reason_of("one") == reason
     failing = explain(one, who, NOW, cel.Context)

@@ -20,10 +20,11 @@ from schemas.config.campaign import Campaign
 from schemas.config.release import Configuration
 from schemas.config.route import Legs, Method, Route
 from schemas.config.source import Source
-from schemas.events import Consent, Feedback, FeedbackKind, LeadRouted, LeadUnrouted, Offer
+from schemas.events import Consent, Decline, Feedback, FeedbackKind, LeadRouted, LeadUnrouted, Offer
 from schemas.reasons import Reason
 from streams.routing.explanation import agrees, made_again, reasons_of
 from streams.routing.market import prices_of
+from streams.routing.memory import RATES
 from streams.routing.stage import HOLDS, LEADS, Routing
 from streams.tables import Tables
 
@@ -145,6 +146,26 @@ def test_row_23_parent_company_exclusion() -> None:
     assert written(again) == "c~"
     assert why(release, again) == {"a": "lead.sold", "b": "lead.sold"}
     assert (offer.decision, offer.attempt) == (1, 500)
+
+
+def test_row_25_earnings_per_lead_from_what_buyers_answered() -> None:
+    own = [campaign("picky", price=80), campaign("sure", price=30)]
+    desk = Desk(configuration(*own, routes=[route({"method": "highest_earnings"})]))
+    assert desk.slip(unique("first")) == "picky sure"  # nobody knows yet: the price tells
+    for n in range(20):
+        desk.give(unique(n))
+        no = Decline(cursor=0, campaign="picky", buyer="picky", reason=Reason.BUYER_REJECTED)
+        capped = Decline(
+            cursor=1, campaign="sure", buyer="sure", reason=Reason.CAP_DAY
+        )  # says nothing of what it takes
+        if n % 5:
+            desk.give(delivered(n, "sure", declines=[no]))
+        else:
+            desk.give(delivered(n, "picky"), undelivered(n, Reason.ALL_DECLINED, declines=[capped]))
+    assert desk.slip(unique("later")) == "sure picky"
+    rates = {campaign: rate.value for campaign, rate in desk.tables[RATES].items()}
+    assert rates["picky"] == pytest.approx(5 / 22, abs=0.02)
+    assert rates["sure"] == pytest.approx(17 / 18, abs=0.02)
 
 
 def test_row_26_returning_lead_to_its_owner() -> None:

@@ -59,7 +59,7 @@ DAY = datetime(1980, 2, 3, tzinfo=UTC)
         ("url", "HTTPS://Ada:Pw@Example.com:8443/A?b=C#D", "https://Ada:Pw@example.com:8443/A?b=C#D", None),
     ],
 )
-def test_feature_44_typed_fields_with_normalisation(kind: str, typed: str, text: str, value: object) -> None:
+def test_row_44_typed_fields_with_normalisation(kind: str, typed: str, text: str, value: object) -> None:
     found = read(field_of(kind), typed)
     assert found == Read(text, text if value is None else value)
 

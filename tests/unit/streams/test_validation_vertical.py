@@ -49,7 +49,7 @@ def reasons(verdict: Verdict) -> list[tuple[str, str]]:
     return [(r.reason, r.field) for r in verdict.rejections]
 
 
-def test_feature_44_canonical_text_is_kept_in_the_lead() -> None:
+def test_row_44_canonical_text_is_kept_in_the_lead() -> None:
     verdict = judge(GOOD | {"sub_id": " A1 "})
     assert verdict.lead is not None, verdict.rejections
     assert verdict.lead.extra == {
@@ -63,7 +63,7 @@ def test_feature_44_canonical_text_is_kept_in_the_lead() -> None:
     }
 
 
-def test_feature_44_the_raw_value_stays_in_the_event() -> None:
+def test_row_44_the_raw_value_stays_in_the_event() -> None:
     release = configuration(verticals=[Vertical.model_validate(SOLAR)])
     fields = raw_fields(**GOOD)
     arrival = RawArrival(fields, lead_id("a"), True, 0, NOW, None)
@@ -84,14 +84,14 @@ def test_feature_44_the_raw_value_stays_in_the_event() -> None:
         ({"zip": "90001", "state": "CA"}, [(Reason.CRITERION_NOT_MET, "eastern")]),
     ],
 )
-def test_feature_45_computed_fields_and_expressions_as_filters(
+def test_row_45_computed_fields_and_expressions_as_filters(
     fields: dict[str, str], expected: list[tuple[str, str]]
 ) -> None:
     verdict = judge(GOOD | fields)
     assert reasons(verdict) == expected
 
 
-def test_feature_45_regex_as_filter() -> None:
+def test_row_45_regex_as_filter() -> None:
     rules = [{"name": "company", "reject_unless": "!email.matches('@example[.]com$')", "detail": "private people only"}]
     (rejection,) = judge(GOOD, filters=rules).rejections
     assert (rejection.reason, rejection.field, rejection.detail) == (
@@ -189,13 +189,13 @@ def test_an_area_code_of_another_state_is_a_warning() -> None:
         ({"zip": "30301"}, True),
     ],
 )
-def test_feature_4_lead_level_test_flag_or_magic_test_input(fields: dict[str, str], test: bool) -> None:
+def test_row_4_lead_level_test_flag_or_magic_test_input(fields: dict[str, str], test: bool) -> None:
     lead = judge(GOOD | fields, test_zips=["99999", "30301"], filters=[]).lead
     assert lead is not None
     assert lead.test is test
 
 
-def test_feature_4_a_test_lead_is_validated_like_any_other() -> None:
+def test_row_4_a_test_lead_is_validated_like_any_other() -> None:
     assert reasons(judge(GOOD | {"test": "1", "bill": "free"})) == [(Reason.FIELD_INVALID, "bill")]
     nowhere = judge(GOOD | {"zip": "99999", "state": ""}, test_zips=["99999"], filters=[])
     assert reasons(nowhere) == [(Reason.STATE_MISSING, "state")]
