@@ -1,0 +1,78 @@
+"""Tables that nobody restores: written at once, with a note of what was there before, and never expiring.
+
+A step of a simulation has one record, so nearly every step goes through, and what it wrote need not wait anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from streams.tables import Table, Tables, TableSpec
+
+V = TypeVar("V")
+K = TypeVar("K", bound=Hashable)
+
+ABSENT: Final = object()
+
+_Note = tuple[dict[Any, Any], Any, Any]
+"""Rows, a key, and what was under it."""
+
+
+class KeptTable(Table[V, K]):
+    """One table of :class:`KeptTables`."""
+
+    __slots__ = ("_notes", "_rows")
+    _rows: dict[K, V]
+    _notes: list[_Note]
+
+    def __init__(self, spec: TableSpec[V, K], rows: dict[K, V], notes: list[_Note]) -> None:
+        object.__setattr__(self, "spec", spec)
+        object.__setattr__(self, "_rows", rows)
+        object.__setattr__(self, "_notes", notes)
+
+    def get(self, key: K) -> V | None:
+        return self._rows.get(key)
+
+    def get_many(self, keys: Sequence[K]) -> list[V | None]:
+        return [*map(self._rows.get, keys)]
+
+    def __setitem__(self, key: K, value: V) -> None:
+        rows = self._rows
+        self._notes.append((rows, key, rows.get(key, ABSENT)))
+        rows[key] = value
+
+    def __delitem__(self, key: K) -> None:
+        rows = self._rows
+        self._notes.append((rows, key, rows.pop(key, ABSENT)))
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        return iter([*self._rows.items()])
+
+
+class KeptTables(Tables):
+    """The tables of one lane of a simulation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tables: dict[TableSpec[Any, Any], KeptTable[Any, Any]] = {}
+        self._notes: list[_Note] = []
+
+    def __getitem__(self, spec: TableSpec[V, K]) -> Table[V, K]:
+        table = self._tables.get(spec)
+        if table is None:
+            table = self._tables[spec] = KeptTable(spec, {}, self._notes)
+        return table
+
+    def keep(self) -> None:
+        """Let stand what was written."""
+        self._notes.clear()
+
+    def undo(self) -> None:
+        """Forget what was written since the last :meth:`keep`."""
+        while self._notes:
+            rows, key, before = self._notes.pop()
+            if before is ABSENT:
+                rows.pop(key, None)
+            else:
+                rows[key] = before
