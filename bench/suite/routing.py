@@ -121,7 +121,7 @@ def _campaign(number: int, chance: random.Random, placed: list[str]) -> Campaign
         "id": f"campaign-{number}",
         "buyer": f"buyer-{number // 4}",
         "vertical": "solar",
-        "states": chance.sample(sorted(NAMES)[:51], chance.randint(1, 40)),
+        "states": chance.sample(sorted(NAMES)[:51], chance.randint(1, 20)),
         "time_zone": chance.choice(ZONES),
         "price": chance.choice(["12.00", "18.50", "25.00", "40.00"]),
         "weight": chance.randint(1, 10),

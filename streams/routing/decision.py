@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from schemas.config.campaign import Campaign
 from schemas.config.route import Route
@@ -55,8 +55,7 @@ class Memory(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """What a group's method is to remember of a decision."""
 
     key: str
@@ -90,8 +89,7 @@ class _Notes:
     failed: list[Failed] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(NamedTuple):
     """The lead in question, and what is known about it."""
 
     lead: LeadUnique
@@ -143,8 +141,10 @@ def decide(
         return Decision(None, None, Reason.NO_ROUTE, trace)
     if slip is None:
         return Decision(prepared.route, None, Reason.NO_CAMPAIGN, trace)
-    on_slip = {candidate.campaign for candidate in slip.candidates}
-    given = tuple(share.campaign for share in notes.shares if share.campaign in on_slip)
+    given: tuple[str, ...] = ()
+    if notes.shares:
+        on_slip = {candidate.campaign for candidate in slip.candidates}
+        given = tuple(share.campaign for share in notes.shares if share.campaign in on_slip)
     return Decision(prepared.route, slip, None, trace, tuple(notes.turns), given)
 
 

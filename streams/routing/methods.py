@@ -7,9 +7,8 @@ stated here hold in one partition of routing, which remembers for itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from schemas.config.campaign import Campaign
 from schemas.config.route import Method
@@ -36,8 +35,7 @@ Read = Callable[[Kind], Standing]
 """What is remembered of one kind: the total, and one value for each qualified campaign, in the order given."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ordered:
+class Ordered(NamedTuple):
     """Positions in the qualified campaigns, first asked first; and what is to be remembered, if anything: the group's
     new total of a ``kind``, and new values by position."""
 

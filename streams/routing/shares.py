@@ -6,7 +6,7 @@ Counted by day (UTC). Each partition of routing counts its own leads, and the li
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from schemas.config.campaign import MaxShare
 from schemas.values import Frozen
@@ -15,7 +15,7 @@ LONGEST: Final = timedelta(days=31)
 """The most days that a limit looks back: all are kept, so that a release may change how far."""
 
 
-class DayCount(Frozen):
+class DayCount(NamedTuple):
     """How many leads of one day a campaign qualified for, and how many of them it was given."""
 
     day: date
@@ -41,8 +41,12 @@ def given(counts: ShareCounts, day: date) -> ShareCounts:
 
 def within(counts: ShareCounts, day: date, days: int) -> tuple[int, int]:
     """The leads qualified for and given within so many days up to ``day``, itself included."""
-    window = [count for count in counts.days if timedelta(0) <= day - count.day < timedelta(days=days)]
-    return sum(count.qualified for count in window), sum(count.given for count in window)
+    first, qualified, given = day - timedelta(days=days - 1), 0, 0
+    for count in counts.days:
+        if first <= count.day <= day:
+            qualified += count.qualified
+            given += count.given
+    return qualified, given
 
 
 def allows(qualified: int, given: int, limit: MaxShare) -> bool:
@@ -51,8 +55,12 @@ def allows(qualified: int, given: int, limit: MaxShare) -> bool:
 
 
 def _added(counts: ShareCounts, day: date, *, qualified: int, given: int) -> ShareCounts:
-    by_day = {count.day: count for count in counts.days}
-    of_day = by_day.get(day) or DayCount(day=day, qualified=0, given=0)
-    by_day[day] = DayCount(day=day, qualified=of_day.qualified + qualified, given=of_day.given + given)
+    days = counts.days
+    if days and days[-1].day == day:  # nearly always
+        last = DayCount(day, days[-1].qualified + qualified, days[-1].given + given)
+        return ShareCounts(days=(*days[:-1], last))
+    by_day = {count.day: count for count in days}
+    of_day = by_day.get(day) or DayCount(day, 0, 0)
+    by_day[day] = DayCount(day, of_day.qualified + qualified, of_day.given + given)
     latest = max(by_day)
     return ShareCounts(days=tuple(by_day[day] for day in sorted(by_day) if latest - day < LONGEST))
