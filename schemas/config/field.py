@@ -123,7 +123,11 @@ def _unambiguous(choices: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[s
     return choices
 
 
-Choices = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_with_aliases), AfterValidator(_unambiguous)]
+Choices = Annotated[
+    dict[str, tuple[str, ...]],
+    BeforeValidator(_with_aliases, json_schema_input_type=dict[str, tuple[str, ...]] | tuple[str, ...]),
+    AfterValidator(_unambiguous),
+]
 """Each choice with other ways to write it; a list is choices without."""
 
 
