@@ -20,6 +20,8 @@ from schemas.messages import ConfigEntity
 from schemas.record import Record
 from schemas.topics import CONFIG
 
+RELEASES_KEPT: Final = 8
+"""Whole in memory, with all that is prepared for them."""
 WRITER: Final = "leadline-config"
 """The transactional id of whoever puts a release in force: one at a time."""
 
@@ -125,7 +127,11 @@ class ReleaseFollower:
         except Exception as error:
             raise UnusableReleaseError(f"release {release} cannot be prepared here: {error}") from error
         with self._lock:
-            return self._filled.setdefault(release, configuration)
+            found = self._filled.setdefault(release, configuration)
+            for old in list(self._filled)[:-RELEASES_KEPT]:  # one that is asked for again is filled in again
+                if self._filled[old] is not self.current:
+                    del self._filled[old]
+            return found
 
     def close(self) -> None:
         """Follow no more."""

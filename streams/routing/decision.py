@@ -176,7 +176,7 @@ def _slip(
     main = _Section(case, prepared, room, 0, lifted, resumed_at)
     sections, candidates = [main], main.candidates(sweeper=False)
     if (overflow := prepared.overflow) is not None and (second := route_for(case.lead, overflow)) is not None:
-        other = _Section(case, second, room, len(tiers), lifted)
+        other = _Section(case, second, min(room, 1), len(tiers), lifted)  # nobody is asked there after a sale
         sections.append(other)
         candidates += other.candidates(sweeper=False)
         tiers = tiers + second.as_overflow
@@ -283,12 +283,16 @@ class _Section:
         if self._prepared.route.named_sellers:
             consent = case.lead.lead.consent
             found.append((Reason.SELLER_NOT_NAMED, market.named(consent.sellers if consent else ())))
-        found += [(Reason(reason), everyone & ~mask) for reason, mask in market.full(case.memory.full)]
+        # Only caps: what a later version tells of is no reason here, and a hint is not worth a lead.
+        full = market.full(case.memory.full)
+        found += [(Reason(reason), everyone & ~mask) for reason, mask in full if reason in CAPS]
         returned = passed_over
         if case.held:
             returned |= market.exclusive
         for sale in case.own:
-            returned |= market.of_company.get(sale.company, 0)
+            # The company of then, and of now: a buyer that has another parent since has the lead all the same.
+            for company in {sale.company, market.company_of_buyer(sale.buyer)}:
+                returned |= market.of_company.get(company, 0)
         if returned:
             found.append((Reason.LEAD_SOLD, everyone & ~returned))
         bought = 0

@@ -171,7 +171,8 @@ class Comparisons:
         if main is not None and keepers >= main.route.max_sales:
             return f"at most {main.route.max_sales} sales", f"{keepers} keep it"
         company = prepared.market.company_of(campaign)
-        if had := [sale for sale in self._own if sale.company == company]:
+        now = prepared.market.company_of_buyer
+        if had := [sale for sale in self._own if company in (sale.company, now(sale.buyer))]:
             kept = any(not sale.returned for sale in had)
             return f"{company} has not had this lead", "it has it" if kept else "it returned it"
         if keepers and (campaign.exclusivity is not Exclusivity.SHARED):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -48,8 +48,8 @@ class PreparedGroup:
 
 
 class Row(NamedTuple):
-    """A campaign in a route, as a decision about the leads of one source needs it: the number of its group, its best
-    price in ten-thousandths, and its legs that fetch enough."""
+    """A campaign in a route, as a decision about the leads of one source needs it: the number of its group, its legs
+    that fetch enough, and the better price of these in ten-thousandths."""
 
     group: int
     campaign: Campaign
@@ -112,7 +112,7 @@ class PreparedRoute:
 
     route: Route
     market: Market
-    _priced: dict[tuple[str, int], PricedRoute] = field(default_factory=dict)
+    _priced: dict[Hashable, PricedRoute] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._programs = [(cel.compile(own.expression), own.wanted) for own in self.route.filters]
@@ -167,10 +167,13 @@ class PreparedRoute:
         return [group.tier.model_copy(update={"name": group.key, "unsold": True}) for group in groups]
 
     def priced(self, source: Source, first_tier: int = 0) -> PricedRoute:
-        """The route for a source's leads; its groups are the slip's tiers from ``first_tier`` on."""
-        found = self._priced.get((source.id, first_tier))
+        """The route for a source's leads; its groups are the slip's tiers from ``first_tier`` on, which is the first
+        for leads of its own vertical only."""
+        # By its terms and not its id: sources of equal terms, which may be many, share all that follows from them.
+        terms = (source.payout, source.revshare, source.floor, source.margin, source.ignore_margin, first_tier)
+        found = self._priced.get(terms)
         if found is None:
-            found = self._priced[source.id, first_tier] = self._price(source, first_tier)
+            found = self._priced[terms] = self._price(source, first_tier)
         return found
 
     def _prepared(self, group: Group, mask: int, *, sweeper: bool = False) -> PreparedGroup:
@@ -183,10 +186,11 @@ class PreparedRoute:
         floor = route.floor if source.floor is None else source.floor
         margin = None if source.ignore_margin else source.margin or route.margin or NO_LOSS
         payout, revshare = source.payout or FREE, source.revshare or FREE
-        # A shared leg bears its part of what the lead costs.
+        # A shared leg bears its part of what the lead costs; leads of another vertical are sold once here.
+        sales = 1 if first_tier else route.max_sales
         least = LeastPrices(
             least_price(floor, margin, payout, revshare),
-            least_price(floor, margin, payout / route.max_sales, revshare),
+            least_price(floor, margin, payout / sales, revshare),
         )
         at_floor = LeastPrices(floor, floor)
         both = [(campaign, prices_of(campaign)) for campaign in index.campaigns]
@@ -228,13 +232,10 @@ class PreparedRoute:
                 tier=first_tier + group,
             )
 
-        return Row(
-            group,
-            campaign,
-            int(prices.best.scaleb(PLACES)),
-            leg(prices.exclusive, least.exclusive, exclusive=True),
-            leg(prices.shared, least.shared, exclusive=False),
-        )
+        exclusive = leg(prices.exclusive, least.exclusive, exclusive=True)
+        shared = leg(prices.shared, least.shared, exclusive=False)
+        best = max((one.price for one in (exclusive, shared) if one is not None), default=FREE)
+        return Row(group, campaign, int(best.scaleb(PLACES)), exclusive, shared)
 
 
 def prices_of(campaign: Campaign) -> Prices:
@@ -306,7 +307,11 @@ class Market:
 
     def company_of(self, campaign: Campaign) -> str:
         """The parent company of a campaign's buyer, or the buyer."""
-        return self._companies.get(campaign.buyer, campaign.buyer)
+        return self.company_of_buyer(campaign.buyer)
+
+    def company_of_buyer(self, buyer: str) -> str:
+        """The parent company of a buyer, or the buyer, also where the release has no such buyer any more."""
+        return self._companies.get(buyer, buyer)
 
     def bought_before(self, buyer: str, company: str, days: float) -> int:
         """The campaigns that are closed to a person whose lead this buyer bought so many days ago."""

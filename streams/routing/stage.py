@@ -12,11 +12,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
+from uuid import UUID
+
+import structlog
 
 from schemas import topics
 from schemas.config.release import Configuration
 from schemas.config.route import Hold, Route
-from schemas.decision import Slip, Trace
+from schemas.decision import PriorSale, Slip, Trace
 from schemas.events import (
     Event,
     Feedback,
@@ -34,9 +37,11 @@ from schemas.record import Record
 from schemas.values import Frozen, Timestamp
 from streams.routing.decision import decide
 from streams.routing.market import market_of
-from streams.routing.memory import TABLES, TableMemory, note_answers, note_return, note_sale, remember
+from streams.routing.memory import SALES, TABLES, TableMemory, note_answers, note_return, note_sale, remember
 from streams.stage import Context, Guarantee, Output, Stage, decode_event, emit, envelope
 from streams.tables import Tables, TableSpec
+
+log = structlog.get_logger(__name__)
 
 
 class Status(StrEnum):
@@ -54,6 +59,7 @@ REDECIDABLE: Final = frozenset({Status.UNROUTED, Status.UNSOLD})
 """A replay may decide anew: nobody has the lead and nobody is being asked."""
 MAX_DECISIONS: Final = 100
 """About one lead in one run. Re-checks that find nobody are not counted."""
+RETRY: Final = timedelta(minutes=15)
 RECHECKED_AT_ONCE: Final = 500
 """Leads on hold that one tick decides about."""
 
@@ -82,6 +88,10 @@ class OnHold(Frozen):
     recheck_at: Timestamp
     until: Timestamp
     release: str
+
+    def later(self, at: datetime, release: str) -> OnHold:
+        """The same, decided about at another time."""
+        return self.model_copy(update={"recheck_at": at, "release": release})
 
 
 DECISIONS: Final = TableSpec("decisions", Decided, expiry=timedelta(days=120))
@@ -133,8 +143,14 @@ class Routing(Stage[Event]):
             lead, decided = tables[LEADS].get(key), tables[DECISIONS].get(key)
             if lead is None or decided is None or hold.until <= context.now:
                 _let_go(tables, key)
-            else:
+                continue
+            savepoint = tables.savepoint()
+            try:
                 outputs += self._recheck(lead, decided, tables, context)
+            except Exception as error:  # one lead that cannot be decided about must not keep the others on hold
+                tables.rollback(savepoint)
+                log.exception("re-check failed", lead_id=key, error=type(error).__name__, exc_info=False)
+                tables[HOLDS][key] = hold.later(context.now + RETRY, context.configuration.release)
         return outputs
 
     def _route(self, lead: LeadUnique, tables: Tables, context: Context) -> list[Output]:
@@ -142,9 +158,11 @@ class Routing(Stage[Event]):
         decided = tables[DECISIONS].get(key)
         if decided is not None and decided.answered_run >= lead.run:
             return []  # a repeat: what was decided in this run went out with the transaction that decided it
-        if decided is None or decided.status in REDECIDABLE:
+        # What a lead was sold by stays the lead's, so a later decision about it has a number of its own.
+        number = 0 if not _sales_of(tables, lead.person, lead.lead_id) else 1 if decided is None else decided.number + 1
+        if decided is None or (decided.status in REDECIDABLE and number < MAX_DECISIONS):
             _let_go(tables, key)
-            decided, outputs = self._decide(lead, 0, tables, context)
+            decided, outputs = self._decide(lead, number, tables, context)
         else:  # a replay of a lead that is sold, held or still on offer
             outputs = [_told(lead, decided, context)]
         tables[DECISIONS][key] = decided.model_copy(update={"answered_run": lead.run})
@@ -223,10 +241,16 @@ class Routing(Stage[Event]):
             _let_go(tables, key)
 
     def _returned(self, event: Feedback, tables: Tables, context: Context) -> list[Output]:
-        """A lead that its buyer gave back: once, and while it is young enough, it is offered to those who come next."""
+        """A lead that its buyer gave back: once, and while it is young enough, it is offered to those who come next.
+
+        Not while its slip is under way, when others may be buying it at this moment.
+        """
         key = str(event.lead_id)
         sale, decided = note_return(tables, event.person, event.lead_id, event.campaign), tables[DECISIONS].get(key)
         if sale is None or decided is None or decided.rerouted or decided.number + 1 >= MAX_DECISIONS:
+            return []
+        sales = _sales_of(tables, event.person, event.lead_id)
+        if decided.slip is None or not (len(sales) >= decided.slip.max_sales or any(s.exclusive for s in sales)):
             return []
         lead, route = tables[LEADS].get(key), _route_of(context.configuration, decided)
         if lead is None or route is None:
@@ -238,6 +262,11 @@ class Routing(Stage[Event]):
         again, outputs = self._decide(lead, decided.number + 1, tables, context, sale.tier)
         tables[DECISIONS][key] = again.model_copy(update={"answered_run": decided.answered_run})
         return outputs
+
+
+def _sales_of(tables: Tables, person: str, lead_id: UUID) -> list[PriorSale]:
+    known = tables[SALES].get(person)
+    return [sale for sale in known.sales if sale.lead_id == lead_id] if known else []
 
 
 def _in_milliseconds(moment: datetime) -> datetime:

@@ -22,6 +22,7 @@ from schemas.config.route import Legs, Method, Route
 from schemas.config.source import Source
 from schemas.events import Consent, Decline, Feedback, FeedbackKind, LeadRouted, LeadUnrouted, Offer
 from schemas.reasons import Reason
+from streams.routing import stage
 from streams.routing.explanation import agrees, made_again, reasons_of
 from streams.routing.market import prices_of
 from streams.routing.memory import RATES
@@ -137,7 +138,7 @@ def test_row_22_exclusive_versus_shared_revenue_comparison() -> None:
 def test_row_23_parent_company_exclusion() -> None:
     """Of one company's buyers, who had this lead, none is asked again; and a slip names the company of each leg."""
     buyers = [Buyer(id="a", name="A", parent="group"), Buyer(id="b", name="B", parent="group")]
-    release = configuration(*map(shared, "abc"), buyers=buyers, routes=[route(max_sales=3, reroute_returns_days=9)])
+    release = configuration(*map(shared, "abc"), buyers=buyers, routes=[route(reroute_returns_days=9)])
     desk = Desk(release)
     routed, *_ = desk.give(unique(1))
     assert [leg.company for leg in routed.slip.candidates] == ["group", "group", "c"]
@@ -273,6 +274,13 @@ def test_row_32_automatic_re_route_of_returned_leads() -> None:
     assert list(desk.tables[LEADS].items()) == []
 
 
+def test_a_lead_that_is_returned_while_others_are_asked_is_not_offered_twice_at_once() -> None:
+    release = configuration(shared("a"), shared("b"), shared("c"), routes=[route(max_sales=2, reroute_returns_days=5)])
+    desk = Desk(release)
+    desk.give(unique(1), delivered(1, "a", exclusive=False))
+    assert desk.give(returned(1, "a")) == []  # b is being asked
+
+
 def test_a_lead_that_others_keep_is_shared_on_but_never_sold_exclusively() -> None:
     own = [shared("a"), shared("b"), shared("c"), campaign("x", price=99)]
     release = configuration(*own, routes=[route(max_sales=2, reroute_returns_days=5)])
@@ -329,6 +337,30 @@ def test_a_campaign_at_a_cap_leaves_the_rotation() -> None:
     (routed, _) = desk.give(unique("x"))
     assert why(release, routed) == {"b": "cap.day"}
     assert routed.trace.facts.full == {"b": "cap.day"}
+
+
+def test_a_hint_that_names_no_cap_is_no_reason() -> None:
+    """A later version's delivery may tell of what this routing does not know: it goes on without the hint."""
+    release = configuration(*map(campaign, "abc"))
+    desk = Desk(release)
+    desk.full = {"a": "cap.year", "b": "campaign.paused", "c": "cap.day"}
+    (routed, _) = desk.give(unique(1))
+    assert (written(routed), why(release, routed)) == ("a b", {"c": "cap.day"})
+    assert routed.trace.facts.full == {"c": "cap.day"}
+    assert agrees(routed, made_again(routed, unique(1), release))
+
+
+def test_a_buyer_that_has_another_parent_since_has_its_leads_all_the_same() -> None:
+    def release(parent: str) -> Configuration:
+        buyers = [Buyer(id="a", name="A", parent=parent)]
+        return configuration(*map(shared, "abc"), buyers=buyers, routes=[route(max_sales=2, reroute_returns_days=5)])
+
+    desk = Desk(release("before"))
+    sales = delivered(1, "a", company="before", exclusive=False), delivered(1, "b", exclusive=False, attempt=1)
+    desk.give(unique(1), *sales)
+    desk.release = release("after")
+    (routed, _) = desk.give(returned(1, "b"))
+    assert (written(routed), why(desk.release, routed)) == ("c~", {"a": "lead.sold", "b": "lead.sold"})
 
 
 def test_a_route_is_chosen_by_source_filters_and_consent() -> None:
@@ -515,3 +547,59 @@ def test_adding_an_ineligible_campaign_changes_nobodys_decision(
 def test_the_best_price_of_a_hybrid_campaign_is_the_higher() -> None:
     assert prices_of(campaign("a", price=3, exclusivity="hybrid", exclusive_price=2)).best == 3
     assert prices_of(campaign("a", price=3, exclusivity="hybrid", exclusive_price=4)).best == 4
+
+
+def test_leads_of_another_vertical_are_sold_once_and_pay_for_themselves() -> None:
+    """The second vertical's route may share its own leads; of those that come over, one sale bears the whole payout."""
+    own = [campaign("a"), shared("s", vertical="roofing", price=11), shared("t", vertical="roofing", price=30)]
+    second = route(id="second", vertical="roofing", max_sales=3)
+    release = configuration(
+        *own,
+        sources=[Source(id="quoteharbor", payout=Decimal(30))],
+        routes=[route(unsold={"vertical": "roofing"}), second],
+    )
+    routed, _ = Desk(release).give(unique(1))
+    assert written(routed) == "t~"
+    assert why(release, routed) == {"a": "price.margin", "s": "price.margin"}
+
+
+def test_a_hybrid_campaign_ranks_by_the_legs_that_pay_enough() -> None:
+    own = [
+        campaign("h", exclusivity="hybrid", price=31, exclusive_price=50),
+        shared("s", price=40),
+        shared("t", price=35),
+    ]
+    source = Source(id="quoteharbor", payout=Decimal(60))
+    release = configuration(*own, sources=[source], routes=[route({"method": "highest_price"}, max_sales=2)])
+    assert Desk(release).slip(unique(1)) == "s~ t~ h~"
+
+
+def test_a_replay_after_a_return_leaves_the_sales_that_stand() -> None:
+    release = configuration(shared("a"), shared("b"), routes=[route(max_sales=2, reroute_returns_days=5)])
+    desk = Desk(release)
+    desk.give(unique(1), delivered(1, "a", exclusive=False), delivered(1, "b", exclusive=False, attempt=1))
+    desk.give(returned(1, "b"))
+    replayed, *_ = desk.give(unique(1, run=1))
+    # A number of its own: in the warehouse it does not take the place of the first one's sale.
+    assert (replayed.run, replayed.attempt) == (1, 2)
+
+
+def test_a_lead_that_cannot_be_decided_about_keeps_no_other_on_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = {"hold": {"recheck_minutes": 10}}
+    desk = Desk(configuration(campaign("a", status="paused"), routes=[route(unsold=hold)]))
+    desk.give(unique(1), unique(2))
+    desk.release = configuration(campaign("a"), routes=[route(unsold=hold)])
+    decided = stage.decide
+
+    def failing(lead: Any, *rest: Any, **more: Any) -> Any:
+        if lead.lead_id == unique(1).lead_id:
+            raise KeyError("poison")
+        return decided(lead, *rest, **more)
+
+    monkeypatch.setattr(stage, "decide", failing)
+    routed, _ = desk.wait(seconds=5)
+    assert routed.lead_id == unique(2).lead_id
+    assert desk.wait(seconds=5) == []  # and it is not tried again at once
+    monkeypatch.undo()
+    routed, _ = desk.wait(minutes=15)
+    assert routed.lead_id == unique(1).lead_id
