@@ -23,6 +23,7 @@ from schemas.reasons import Reason
 
 MAGIC: Final = 0
 PREFIX: Final = struct.Struct(">bI")
+AS_TYPED: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 
 
 class UndecodableError(Exception):
@@ -118,10 +119,11 @@ def decode_raw_lead(value: bytes | None) -> RawLead:
         assert isinstance(message, RawLead)  # noqa: S101  # decode returns the topic's model
         return message
     try:
-        document = json.loads(value.decode("utf-8-sig"), parse_int=str, parse_float=str, parse_constant=str)
+        document = AS_TYPED.decode(value.decode("utf-8-sig"))
         if not isinstance(document, dict):
             raise UndecodableError(Reason.VALUE_NOT_OBJECT)
-        return RawLead(fields={_text(name): _text(field) for name, field in document.items() if field is not None})
+        fields = {_text(name): _text(field) for name, field in document.items() if field is not None}
+        return RawLead.trusted({"fields": fields})
     except UnicodeDecodeError:
         raise UndecodableError(Reason.VALUE_NOT_UTF8) from None
     except RecursionError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Final
 from schemas.config.dedup import PERSON, DedupScope, KeySet
 from schemas.events import Lead
 
+ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 OWN_FIELDS: Final = ("first_name", "last_name", "phone", "email", "zip", "state")
 
 
@@ -34,5 +34,4 @@ def payload_fingerprint(secret: bytes, vertical: str, source: str, raw: Mapping[
 
 
 def _keyed(secret: bytes, parts: list[str]) -> str:
-    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
-    return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(secret, ENCODER.encode(parts).encode(), "sha256").hex()[:32]

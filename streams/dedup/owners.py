@@ -38,9 +38,10 @@ class Owners(Frozen):
 
     def with_owner(self, owner: Owner) -> Owners:
         """The windows with one more."""
-        return Owners(windows=(*self.windows, owner)[-WINDOWS_KEPT:])
+        return Owners.trusted({"windows": (*self.windows, owner)[-WINDOWS_KEPT:]})
 
 
+NOBODY: Final = Owners()
 OWNERS: Final = TableSpec("owners", Owners, expiry=timedelta(days=LONGEST_WINDOW_DAYS + 31))
 """By key-set fingerprint. Kept for the longest window, and for as long as the topic before it."""
 PAYLOADS: Final = TableSpec("payloads", Owners, expiry=timedelta(days=62))
@@ -51,9 +52,9 @@ def owner_of(
     table: Table[Owners], fingerprint: str, lead_id: UUID, received_at: datetime, window: timedelta
 ) -> Owner | None:
     """The other lead that owns a fingerprint within the window; None when the lead itself does, now at the latest."""
-    known = table.get(fingerprint) or Owners()
+    known = table.get(fingerprint) or NOBODY
     owner = known.of(lead_id, received_at, window)
     if owner is None:
-        table[fingerprint] = known.with_owner(Owner(lead_id=lead_id, first_seen_at=received_at))
+        table[fingerprint] = known.with_owner(Owner.trusted({"lead_id": lead_id, "first_seen_at": received_at}))
         return None
     return None if owner.lead_id == lead_id else owner

@@ -52,9 +52,9 @@ class Dedup(Stage[Event]):
 
     def _judge(self, arrival: Event, tables: Tables, context: Context) -> Output:
         vertical = context.configuration.vertical_by_name.get(arrival.vertical, GONE)
-        if isinstance(arrival, LeadClaim):
+        if not isinstance(arrival, LeadValidated):
+            assert isinstance(arrival, LeadClaim)  # noqa: S101  # the topics hold nothing else
             return self._next(arrival, [k for k in vertical.dedup if k.name in arrival.key_sets], tables, context)
-        assert isinstance(arrival, LeadValidated)  # noqa: S101  # the topics hold nothing else
         if seconds := vertical.repeat_seconds:
             payload = payload_fingerprint(context.secret, arrival.vertical, arrival.source, arrival.raw)
             window = timedelta(seconds=seconds)
@@ -67,7 +67,7 @@ class Dedup(Stage[Event]):
         self, lead: LeadValidated | LeadClaim, key_sets: Sequence[KeySet], tables: Tables, context: Context
     ) -> Output:
         """Judge by the key sets whose partition this is, and hand on to the next one's."""
-        here = lead.fingerprint if isinstance(lead, LeadClaim) else None
+        here = None if isinstance(lead, LeadValidated) else lead.fingerprint
         for number, keys in enumerate(key_sets):
             print_ = fingerprint(context.secret, lead.vertical, lead.source, lead.person, lead.lead, keys)
             if print_ is None:
@@ -78,8 +78,10 @@ class Dedup(Stage[Event]):
             if owner is not None:
                 reason = Reason.DUPLICATE_PERSON if keys.fields == (PERSON,) else Reason.DUPLICATE_KEY_SET
                 return _duplicate(lead, owner, reason, keys.name, context)
-        unique = LeadUnique(**envelope(lead, Step.DEDUP, context), person=lead.person, lead=lead.lead)
-        return emit(unique, lead.person)
+        values = envelope(lead, Step.DEDUP, context)
+        values["person"] = lead.person
+        values["lead"] = lead.lead
+        return emit(LeadUnique.trusted(values), lead.person)
 
 
 def _claim(lead: LeadValidated | LeadClaim, key_sets: Sequence[KeySet], fingerprint_: str, context: Context) -> Output:

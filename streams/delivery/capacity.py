@@ -11,7 +11,7 @@ from typing import Final
 
 from schemas import topics
 from schemas.messages import Capacity
-from schemas.values import Frozen
+from schemas.values import Frozen, in_milliseconds
 from streams.delivery.caps import CampaignLimits, Fullness
 from streams.stage import Context, Output
 from streams.tables import Tables, TableSpec
@@ -34,9 +34,9 @@ def tell(
 ) -> list[Output]:
     """Tell of each campaign once: ``always``, or only where it is full and was not, or the other way round. Campaigns
     without a cap are not told of."""
-    outputs = []
+    outputs, all_told = [], tables[TOLD]
     for campaign in dict.fromkeys(campaigns):
-        told = tables[TOLD].get(campaign)
+        told = all_told.get(campaign)
         own = limits.get(campaign)
         if own is None and told is None:
             continue
@@ -44,18 +44,20 @@ def tell(
         if not always and fullness == (told.fullness if told else None):
             continue
         buyer = own.buyer if own else told.buyer if told else ""
-        value = Capacity(
-            campaign=campaign,
-            buyer=buyer,
-            uses=list(own.uses(tables, context.now)) if own else [],
-            full=fullness.reason if fullness else None,
-            until=fullness.until if fullness else None,
-            occurred_at=context.now,
+        value = Capacity.trusted(
+            {
+                "campaign": campaign,
+                "buyer": buyer,
+                "uses": list(own.uses(tables, context.now)) if own else [],
+                "full": fullness.reason if fullness else None,
+                "until": fullness.until if fullness else None,
+                "occurred_at": in_milliseconds(context.now),
+            }
         )
         if fullness is not None:
-            tables[TOLD][campaign] = ToldFull(campaign=campaign, buyer=buyer, fullness=fullness)
+            all_told[campaign] = ToldFull(campaign=campaign, buyer=buyer, fullness=fullness)
         elif told is not None:
-            del tables[TOLD][campaign]
+            del all_told[campaign]
         outputs.append(Output(topics.CAPACITY.name, campaign.encode(), value))
     return outputs
 

@@ -63,13 +63,14 @@ class CampaignLimits:
             count = Count(owner=account, window=CapWindow.TOTAL, counts=CapCounts.SPEND, source=None, time_zone="UTC")
             limits.append(Limit("credit", count, int(buyer.credit * UNITS), Reason.CREDIT_EXHAUSTED))
         self.limits: Final = tuple(limits)
+        self._counts: Final = tuple(limit.count for limit in limits)
         self.buyer: Final = buyer.id
         exclusive = campaign.exclusive_price
         self._least: Final = campaign.price if exclusive is None else min(campaign.price, exclusive)
 
     def refusal(self, tables: Tables, price: Decimal, source: str, now: datetime) -> Reason | None:
         """The reason of the first cap that one more lead at a price would exceed."""
-        keep(tables, (limit.count for limit in self.limits))
+        keep(tables, self._counts)
         for limit in self.limits:
             if limit.count.source in (None, source):
                 more = units(limit.count.counts, price)
@@ -79,7 +80,7 @@ class CampaignLimits:
 
     def fullness(self, tables: Tables, now: datetime) -> Fullness | None:
         """Of the caps that are used up for every source, the one that is so for longest."""
-        keep(tables, (limit.count for limit in self.limits))
+        keep(tables, self._counts)
         found: list[tuple[datetime, Limit]] = []
         for limit in self.limits:
             more = units(limit.count.counts, self._least)
@@ -110,9 +111,13 @@ def _limit(owner: str, cap: Cap, time_zone: str, name: str) -> Limit:
 
 
 def _use(limit: Limit, used: int, now: datetime) -> CapUse:
-    def amount(number: int) -> Decimal:
-        scaled = number if limit.count.counts is CapCounts.SPEND else number * UNITS
-        return Decimal(min(scaled, LARGEST)).scaleb(-4)
+    count = limit.count
+    since = span_at(count.window, count.time_zone, now).key
+    return CapUse.trusted(
+        {"cap": limit.name, "since": since, "limit": _amount(limit.most, count), "used": _amount(used, count)}
+    )
 
-    since = span_at(limit.count.window, limit.count.time_zone, now).key
-    return CapUse(cap=limit.name, since=since, limit=amount(limit.most), used=amount(used))
+
+def _amount(number: int, count: Count) -> Decimal:
+    scaled = number if count.counts is CapCounts.SPEND else number * UNITS
+    return Decimal(min(scaled, LARGEST)).scaleb(-4)

@@ -8,10 +8,10 @@ configuration still has the cap.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Final
 
 from schemas.config.cap import CapCounts, CapWindow
@@ -35,8 +35,11 @@ class Count(Frozen):
 
     def key(self, moment: datetime) -> str:
         """The counter of the window that a moment lies in."""
-        window = span_at(self.window, self.time_zone, moment).key
-        return f"{self.owner}:{self.window}:{self.counts}:{self.source or ''}:{self.time_zone}:{window}"
+        return self._name + span_at(self.window, self.time_zone, moment).key
+
+    @cached_property
+    def _name(self) -> str:
+        return f"{self.owner}:{self.window}:{self.counts}:{self.source or ''}:{self.time_zone}:"
 
 
 class Counts(Frozen):
@@ -74,16 +77,16 @@ def used(tables: Tables, count: Count, now: datetime) -> int:
 
 def keep(tables: Tables, wanted: Iterable[Count]) -> None:
     """Have these counts from now on. Those that are new are summed up over the ledger, once."""
-    new: dict[str, list[Count]] = {}
-    for count in dict.fromkeys(wanted):
-        if count not in (tables[KEPT].get(count.owner) or NOTHING).counts:
+    kept, new = tables[KEPT], dict[str, list[Count]]()
+    for count in wanted:
+        if count not in (kept.get(count.owner) or NOTHING).counts and count not in new.get(count.owner, ()):
             new.setdefault(count.owner, []).append(count)
     if not new:
         return
     for owner, counts in new.items():
-        before = (tables[KEPT].get(owner) or NOTHING).counts
-        tables[KEPT][owner] = Counts(counts=(*before, *counts))
-    sums: Counter[Place] = Counter()
+        before = (kept.get(owner) or NOTHING).counts
+        kept[owner] = Counts(counts=(*before, *counts))
+    sums: dict[Place, int] = {}
     for entry in tables[LEDGER].values():
         for owner in owners(entry.campaign, entry.buyer):
             for count in new.get(owner, ()):
@@ -93,28 +96,30 @@ def keep(tables: Tables, wanted: Iterable[Count]) -> None:
 
 def write(tables: Tables, key: str, entry: Entry) -> None:
     """Put an entry in the ledger and keep every counter true."""
-    changes: Counter[Place] = Counter()
-    for one, sign in ((tables[LEDGER].get(key), -1), (entry, +1)):
+    kept, ledger, changes = tables[KEPT], tables[LEDGER], dict[Place, int]()
+    for one, sign in ((ledger.get(key), -1), (entry, +1)):
         if one is not None:
             for owner in owners(one.campaign, one.buyer):
-                for count in (tables[KEPT].get(owner) or NOTHING).counts:
+                for count in (kept.get(owner) or NOTHING).counts:
                     _sum_up(changes, count, one, sign)
-    tables[LEDGER][key] = entry
+    ledger[key] = entry
     _add(tables, changes)
 
 
-def _sum_up(sums: Counter[Place], count: Count, entry: Entry, sign: int) -> None:
+def _sum_up(sums: dict[Place, int], count: Count, entry: Entry, sign: int) -> None:
     """Add what an entry comes to in the counters of a count."""
     if count.source is not None and count.source != entry.source:
         return
     if count.counts is CapCounts.SENT:
         for moment in (*entry.posted_at, *((entry.reserved_at,) if entry.is_sent else ())):
-            sums[_table(count), count.key(moment)] += sign
+            place = _table(count), count.key(moment)
+            sums[place] = sums.get(place, 0) + sign
     elif entry.status in COUNTED:
-        sums[_table(count), count.key(entry.reserved_at)] += sign * units(count.counts, entry.price)
+        place = _table(count), count.key(entry.reserved_at)
+        sums[place] = sums.get(place, 0) + sign * units(count.counts, entry.price)
 
 
-def _add(tables: Tables, changes: Counter[Place]) -> None:
+def _add(tables: Tables, changes: Mapping[Place, int]) -> None:
     for (table, key), amount in changes.items():
         if amount:
             tables[table][key] = (tables[table].get(key) or 0) + amount

@@ -28,6 +28,7 @@ class Status(StrEnum):
     UNKNOWN = Outcome.UNKNOWN.value
 
 
+NOTHING: Final = Decimal("0.0000")
 COUNTED: Final = frozenset({Status.RESERVED, Status.ACCEPTED, Status.UNKNOWN})
 """Sold, promised, or perhaps sold."""
 FINAL: Final = frozenset({Status.ACCEPTED, Status.REJECTED, Status.DUPLICATE})
@@ -48,8 +49,8 @@ class Entry(Frozen):
     reserved_at: Timestamp
     at: Timestamp
     price: Money
-    payout: Money = Decimal(0)
-    share: Money = Decimal(0)
+    payout: Money = NOTHING
+    share: Money = NOTHING
     reason: str | None = None
     reference: str | None = None
     http_status: int | None = None

@@ -12,7 +12,7 @@ from schemas.config.source import Source
 from schemas.events import Decline, Delivery, Event, LeadDelivered, LeadUndelivered, Offer, Sale
 from schemas.identity import Step, attempt_of, event_id
 from schemas.reasons import Reason
-from streams.delivery.ledger import Entry, Status
+from streams.delivery.ledger import NOTHING, Entry, Status
 from streams.delivery.slip import following, is_late, unsold_reason
 from streams.stage import Context, Output, emit, envelope
 
@@ -54,45 +54,44 @@ def outputs_of(offer: Offer, entry: Entry, context: Context) -> list[Output]:
 def payout_of(source: Source | None, price: Decimal) -> tuple[Decimal, Decimal]:
     """What a source is paid once a lead, and what it is paid of a price."""
     if source is None:
-        return Decimal(0), Decimal(0)
-    share = price * (source.revshare or 0) / 100
-    return source.payout or Decimal(0), share.quantize(Decimal("0.0001"), ROUND_HALF_UP)
+        return NOTHING, NOTHING
+    share = (price * source.revshare / 100).quantize(NOTHING, ROUND_HALF_UP) if source.revshare else NOTHING
+    return source.payout or NOTHING, share
 
 
 def _attempt(offer: Offer, entry: Entry, context: Context) -> Event:
     leg = offer.slip.candidates[offer.cursor]
-    return Delivery(
-        **_envelope(offer, entry, Step.ATTEMPT, offer.attempt, context),
-        campaign=leg.campaign,
-        buyer=leg.buyer,
-        outcome=entry.status,
-        reason=entry.reason,
-        price=entry.price if entry.status is Status.ACCEPTED else None,
-        reference=entry.reference,
-        http_status=entry.http_status,
-        posts=entry.posts,
-        latency_ms=entry.latency_ms,
-    )
+    values = _envelope(offer, entry, Step.ATTEMPT, offer.attempt, context)
+    values["campaign"] = leg.campaign
+    values["buyer"] = leg.buyer
+    values["outcome"] = entry.status.value
+    values["reason"] = None if entry.reason is None else str(entry.reason)
+    values["price"] = entry.price if entry.status is Status.ACCEPTED else None
+    values["reference"] = entry.reference
+    values["http_status"] = entry.http_status
+    values["posts"] = entry.posts
+    values["latency_ms"] = entry.latency_ms
+    return Delivery.trusted(values)
 
 
 def _sold(offer: Offer, entry: Entry, context: Context) -> Event:
     leg = offer.slip.candidates[offer.cursor]
     before = [sale.cursor for sale in offer.sales if not sale.unknown]
     first = not before and not offer.slip.paid
-    return LeadDelivered(
-        **_envelope(offer, entry, Step.DELIVERY, attempt_of(offer.decision, len(before)), context),
-        campaign=leg.campaign,
-        buyer=leg.buyer,
-        company=leg.company,
-        price=entry.price,
-        payout=entry.share + (entry.payout if first else 0),
-        reference=entry.reference,
-        exclusive=leg.exclusive,
-        route=offer.slip.route,
-        tier=offer.slip.tiers[leg.tier].name,
-        decision=offer.decision,
-        declines=[decline for decline in offer.declines if decline.cursor > max(before, default=-1)],
-    )
+    last = max(before, default=-1)
+    values = _envelope(offer, entry, Step.DELIVERY, attempt_of(offer.decision, len(before)), context)
+    values["campaign"] = leg.campaign
+    values["buyer"] = leg.buyer
+    values["price"] = entry.price
+    values["reference"] = entry.reference
+    values["company"] = leg.company
+    values["payout"] = entry.share + entry.payout if first else entry.share
+    values["exclusive"] = leg.exclusive
+    values["route"] = offer.slip.route
+    values["tier"] = offer.slip.tiers[leg.tier].name
+    values["decision"] = offer.decision
+    values["declines"] = [decline for decline in offer.declines if decline.cursor > last]
+    return LeadDelivered.trusted(values)
 
 
 def _next_offer(offer: Offer, cursor: int, sales: list[Sale], declines: list[Decline], entry: Entry) -> Offer:
@@ -114,5 +113,8 @@ def _reason(entry: Entry) -> str:
 
 
 def _envelope(offer: Offer, entry: Entry, step: Step, attempt: int, context: Context) -> dict[str, Any]:
-    common = envelope(offer, step, context, attempt=attempt)
-    return common | {"person": offer.person, "occurred_at": entry.at, "release": entry.release}
+    values = envelope(offer, step, context, attempt=attempt)
+    values["occurred_at"] = entry.at
+    values["release"] = entry.release
+    values["person"] = offer.person
+    return values

@@ -22,6 +22,7 @@ from schemas.events import Lead, Offer, Outcome
 from schemas.identity import idempotency_key
 from schemas.reasons import Reason
 from schemas.record import Record
+from schemas.values import in_milliseconds
 from streams.delivery import capacity, counters, purchases
 from streams.delivery.caps import CampaignLimits, limits_of
 from streams.delivery.ledger import COUNTED, LEDGER, Entry, Status, key_of
@@ -36,18 +37,36 @@ RELEASES_KEPT: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """The effect: one lead to one campaign, as ``offer`` asks.
+    """The effect: one lead to one campaign, as ``offer`` asks; ``entry`` is the ledger's key.
 
     ``repeated`` posts follow one whose answer was lost, so the buyer may have the lead already.
     """
 
-    key: UUID
-    lead_id: UUID
-    vertical: str
-    lead: Lead
+    entry: str
     campaign: Campaign
     offer: Offer
     repeated: bool = False
+
+    @property
+    def key(self) -> UUID:
+        """By what the buyer recognises a repeated post."""
+        leg = self.offer.slip.candidates[self.offer.cursor]
+        return idempotency_key(self.offer.lead_id, self.campaign.id, exclusive=leg.exclusive)
+
+    @property
+    def lead_id(self) -> UUID:
+        """The lead's id."""
+        return self.offer.lead_id
+
+    @property
+    def vertical(self) -> str:
+        """The lead's vertical."""
+        return self.offer.vertical
+
+    @property
+    def lead(self) -> Lead:
+        """The lead."""
+        return self.offer.lead
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +128,13 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
     def settle(self, results: Sequence[tuple[Post, Answer]], tables: Tables, context: Context) -> Plan[Post]:
         outputs: list[Output] = []
         for post, answer in results:
-            key = key_of(post.offer)
+            key = post.entry
             reserved = tables[LEDGER].get(key)
             assert reserved is not None  # noqa: S101  # plan wrote it, and only this partition's lane writes
             entry = reserved.model_copy(
                 update={
                     "status": _status(post, answer),
-                    "at": context.now,
+                    "at": in_milliseconds(context.now),
                     "reason": answer.reason,
                     "reference": answer.reference,
                     "http_status": answer.http_status,
@@ -136,6 +155,10 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
         key = key_of(offer)
         campaign = context.configuration.campaign_by_id.get(offer.slip.candidates[offer.cursor].campaign)
         known = tables[LEDGER].get(key)
+        if known is not None and known.status is Status.ACCEPTED and known.decision < offer.decision:
+            # The sale of an earlier decision, told as one then: told again it would count twice.
+            now = {"run": offer.run, "decision": offer.decision, "at": in_milliseconds(context.now)}
+            return known.model_copy(update=now | {"status": Status.DUPLICATE, "reason": Reason.BUYER_DUPLICATE.value})
         if known is not None and (known.supersedes(offer) or known.answers(offer)):
             return known
         if known is not None and known.status in (Status.RESERVED, Status.UNKNOWN):
@@ -148,13 +171,13 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
         buyer = context.configuration.buyer_by_id[campaign.buyer]
         if buyer.company in self._terms_of(context).watchful:
             purchases.add(tables, key, buyer, offer)
-        return _post(offer, campaign)
+        return Post(key, campaign, offer)
 
     def _resume(
         self, offer: Offer, key: str, known: Entry, campaign: Campaign | None, tables: Tables, context: Context
     ) -> Entry | Post:
         """What a crash, or an answer that never came, has left: it counts in the windows of its reservation."""
-        changes = {"run": offer.run, "decision": offer.decision, "at": context.now}
+        changes = {"run": offer.run, "decision": offer.decision, "at": in_milliseconds(context.now)}
         changes["release"] = context.configuration.release
         if campaign is None or not campaign.delivery.idempotent:
             changes |= {"status": Status.UNKNOWN, "reason": Reason.OUTCOME_UNKNOWN}
@@ -162,7 +185,7 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
             counters.write(tables, key, entry)
             return entry
         counters.write(tables, key, known.model_copy(update=changes | {"status": Status.RESERVED}))
-        return _post(offer, campaign, repeated=True)
+        return Post(key, campaign, offer, repeated=True)
 
     def _skipped(self, offer: Offer, campaign: Campaign | None, tables: Tables, context: Context) -> Reason | None:
         """Why a campaign is not even asked."""
@@ -192,34 +215,28 @@ def _entry(
     leg = offer.slip.candidates[offer.cursor]
     payout, share = payout_of(context.configuration.source_by_id.get(offer.source), leg.price)
     posted_at = () if before is None else (*before.posted_at, *((before.reserved_at,) if before.is_sent else ()))
-    return Entry(
-        campaign=leg.campaign,
-        buyer=leg.buyer if campaign is None else campaign.buyer,
-        source=offer.source,
-        status=Status.RESERVED if skipped is None else Status.SKIPPED,
-        run=offer.run,
-        decision=offer.decision,
-        reserved_at=context.now,
-        at=context.now,
-        price=leg.price,
-        payout=payout,
-        share=share,
-        reason=skipped,
-        release=context.configuration.release,
-        posted_at=posted_at,
-    )
-
-
-def _post(offer: Offer, campaign: Campaign, *, repeated: bool = False) -> Post:
-    leg = offer.slip.candidates[offer.cursor]
-    return Post(
-        key=idempotency_key(offer.lead_id, campaign.id, exclusive=leg.exclusive),
-        lead_id=offer.lead_id,
-        vertical=offer.vertical,
-        lead=offer.lead,
-        campaign=campaign,
-        offer=offer,
-        repeated=repeated,
+    now = in_milliseconds(context.now)
+    return Entry.trusted(
+        {
+            "campaign": leg.campaign,
+            "buyer": leg.buyer if campaign is None else campaign.buyer,
+            "source": offer.source,
+            "status": Status.RESERVED if skipped is None else Status.SKIPPED,
+            "run": offer.run,
+            "decision": offer.decision,
+            "reserved_at": now,
+            "at": now,
+            "price": leg.price,
+            "payout": payout,
+            "share": share,
+            "reason": None if skipped is None else skipped.value,
+            "reference": None,
+            "http_status": None,
+            "posts": 0,
+            "latency_ms": 0.0,
+            "release": context.configuration.release,
+            "posted_at": posted_at,
+        }
     )
 
 

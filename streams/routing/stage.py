@@ -176,18 +176,20 @@ class Routing(Stage[Event]):
         memory = TableMemory(tables, lead, at.date(), context.full)
         decision = decide(lead, at, market_of(configuration, lead.vertical), memory, resumed_at)
         remember(tables, decision, at.date())
-        decided = Decided(
-            status=Status.UNROUTED if decision.slip is None else Status.OFFERED,
-            run=lead.run,
-            answered_run=lead.run,
-            number=number,
-            at=at,
-            release=configuration.release,
-            route=decision.route.id if decision.route else "",
-            slip=decision.slip,
-            reason=decision.reason,
-            trace=decision.trace,
-            rerouted=resumed_at is not None,
+        decided = Decided.trusted(
+            {
+                "status": Status.UNROUTED if decision.slip is None else Status.OFFERED,
+                "run": lead.run,
+                "answered_run": lead.run,
+                "number": number,
+                "at": at,
+                "release": configuration.release,
+                "route": decision.route.id if decision.route else "",
+                "slip": decision.slip,
+                "reason": None if decision.reason is None else str(decision.reason),
+                "trace": decision.trace,
+                "rerouted": resumed_at is not None,
+            }
         )
         route = decision.route
         if route is not None and ((route.unsold and route.unsold.hold) or route.reroute_returns_days):
@@ -307,18 +309,18 @@ def _common(lead: LeadUnique, decided: Decided, context: Context) -> dict[str, A
 
 def _told(lead: LeadUnique, decided: Decided, context: Context, held: datetime | None = None) -> Output:
     """The event of a decision."""
-    common = _common(lead, decided, context) | {"trace": decided.trace}
+    values = _common(lead, decided, context)
     if decided.slip is not None:
-        return emit(LeadRouted(**common, slip=decided.slip), lead.person)
-    assert decided.reason is not None  # noqa: S101  # without a slip there is one
-    return emit(LeadUnrouted(**common, reason=decided.reason, route=decided.route, held=held), lead.person)
+        values |= {"slip": decided.slip, "trace": decided.trace}
+        return emit(LeadRouted.trusted(values), lead.person)
+    until = None if held is None else _in_milliseconds(held)
+    values |= {"reason": decided.reason, "route": decided.route, "trace": decided.trace, "held": until}
+    return emit(LeadUnrouted.trusted(values), lead.person)
 
 
 def _offer(lead: LeadUnique, decided: Decided, slip: Slip, context: Context) -> Output:
     attempt = attempt_of(decided.number)
-    common = _common(lead, decided, context) | {
-        "event_id": event_id(lead.lead_id, Step.OFFER, lead.run, attempt),
-        "attempt": attempt,
-    }
-    offer = Offer(**common, lead=lead.lead, slip=slip, cursor=0, decision=decided.number, declines=[], sales=[])
-    return emit(offer, slip.candidates[0].company)
+    values = _common(lead, decided, context)
+    values |= {"event_id": event_id(lead.lead_id, Step.OFFER, lead.run, attempt), "attempt": attempt}
+    values |= {"lead": lead.lead, "slip": slip, "cursor": 0, "decision": decided.number, "declines": [], "sales": []}
+    return emit(Offer.trusted(values), slip.candidates[0].company)

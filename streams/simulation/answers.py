@@ -25,6 +25,8 @@ ANSWERED: Final = frozenset({Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DUPLICA
 SAID: Final = frozenset({Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DUPLICATE})
 """Outcomes by the buyer's own word, of which a rate is made."""
 LEVELS: Final = ("campaign", "buyer", "vertical", "all")
+TAKEN: Final = Answer(Outcome.ACCEPTED)
+NOT_TAKEN: Final = Answer(Outcome.REJECTED, Reason.BUYER_REJECTED)
 
 
 @dataclass(slots=True)
@@ -92,14 +94,15 @@ class AnswerRecord:
 
 @dataclass
 class Answers:
-    """Answers posts, and counts from where it has the answers about leads received ``since``. ``modelled`` is by the
-    level of the rate that was drawn from."""
+    """Answers posts by a record that is complete, and counts from where it has the answers about leads received
+    ``since``. ``modelled`` is by the level of the rate that was drawn from."""
 
     record: AnswerRecord
     seed: int = 0
     since: datetime = EVER
     recorded: int = 0
     modelled: dict[str, int] = field(default_factory=dict)
+    _rates: dict[tuple[str, str, str], tuple[str, float]] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, post: Post) -> Answer:
         counted = post.offer.received_at >= self.since
@@ -107,12 +110,17 @@ class Answers:
         if answer is not None:
             self.recorded += counted
             return answer
-        level, rate = self.record.rate(post.campaign.id, post.campaign.buyer, post.vertical)
+        campaign = post.campaign.id
+        place = (campaign, post.campaign.buyer, post.vertical)
+        found = self._rates.get(place)
+        if found is None:
+            found = self._rates[place] = self.record.rate(*place)
+        level, rate = found
         if counted:
             self.modelled[level] = self.modelled.get(level, 0) + 1
-        if draw(self.seed, post.lead_id, post.campaign.id) < rate:
-            return Answer(Outcome.ACCEPTED)
-        return Answer(Outcome.REJECTED, Reason.BUYER_REJECTED)
+        if draw(self.seed, post.lead_id, campaign) < rate:
+            return TAKEN
+        return NOT_TAKEN
 
 
 def draw(seed: int, lead_id: UUID, campaign: str) -> float:

@@ -16,12 +16,13 @@ from uuid import UUID
 
 from schemas.config.release import Configuration
 from schemas.events import Event
-from schemas.messages import Capacity
+from schemas.messages import MODELS, Capacity
 from schemas.reasons import Reason
 from streams.simulation.kept_tables import KeptTables
 from streams.stage import Arrival, Context, EffectStage, Output, Stage
 
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
+EVENTS: Final = frozenset(model for model in MODELS if issubclass(model, Event))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,21 +151,21 @@ class DirectRunner:
         plan = stage.plan((arrival,), tables, context)
         tables.keep()
         self._emit(plan.outputs)
-        effects = deque(effect for _, effect in plan.effects)
+        effects = deque(plan.effects)
         while effects:
-            effect = effects.popleft()
+            _, effect = effects.popleft()
             plan = stage.settle(((effect, self._perform(effect)),), tables, context)
             tables.keep()
             self._emit(plan.outputs)
-            effects.extend(effect for _, effect in plan.effects)
+            effects += plan.effects
 
     def _emit(self, outputs: Sequence[Output]) -> None:
-        for output in outputs:
-            value = output.value
-            if isinstance(value, Event):
-                self._observe(value)
-                lane = self._readers.get(output.topic)
+        for topic, _, value, _ in outputs:
+            # Anything but an exact comparison asks pydantic's metaclass, which takes as long as the rest of this.
+            if type(value) is Capacity:
+                self._hint.tell(value)
+            elif type(value) in EVENTS:
+                self._observe(value)  # type: ignore[arg-type]  # these are all of them
+                lane = self._readers.get(topic)
                 if lane is not None:
                     self._waiting.append((lane, value))
-            elif isinstance(value, Capacity):
-                self._hint.tell(value)

@@ -5,7 +5,7 @@ A step of a simulation has one record, so nearly every step goes through, and wh
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from streams.tables import Table, Tables, TableSpec
@@ -22,17 +22,16 @@ _Note = tuple[dict[Any, Any], Any, Any]
 class KeptTable(Table[V, K]):
     """One table of :class:`KeptTables`."""
 
-    __slots__ = ("_notes", "_rows")
+    __slots__ = ("_notes", "_rows", "get")
     _rows: dict[K, V]
     _notes: list[_Note]
+    get: Callable[[K], V | None]  # type: ignore[assignment]  # the dictionary's own, without a call in between
 
     def __init__(self, spec: TableSpec[V, K], rows: dict[K, V], notes: list[_Note]) -> None:
         object.__setattr__(self, "spec", spec)
         object.__setattr__(self, "_rows", rows)
         object.__setattr__(self, "_notes", notes)
-
-    def get(self, key: K) -> V | None:
-        return self._rows.get(key)
+        object.__setattr__(self, "get", rows.get)
 
     def get_many(self, keys: Sequence[K]) -> list[V | None]:
         return [*map(self._rows.get, keys)]
@@ -50,18 +49,16 @@ class KeptTable(Table[V, K]):
         return iter([*self._rows.items()])
 
 
-class KeptTables(Tables):
-    """The tables of one lane of a simulation."""
+class KeptTables(dict[TableSpec[Any, Any], KeptTable[Any, Any]], Tables):
+    """The tables of one lane of a simulation: a dictionary, which makes a table when it is first asked for."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._tables: dict[TableSpec[Any, Any], KeptTable[Any, Any]] = {}
+        Tables.__init__(self)
         self._notes: list[_Note] = []
 
-    def __getitem__(self, spec: TableSpec[V, K]) -> Table[V, K]:
-        table = self._tables.get(spec)
-        if table is None:
-            table = self._tables[spec] = KeptTable(spec, {}, self._notes)
+    def __missing__(self, spec: TableSpec[Any, Any]) -> KeptTable[Any, Any]:
+        table: KeptTable[Any, Any] = KeptTable(spec, {}, self._notes)
+        self[spec] = table
         return table
 
     def keep(self) -> None:

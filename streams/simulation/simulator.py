@@ -66,6 +66,7 @@ def simulate(
     runner = DirectRunner((Routing(), DeliveryStage()), course.before, half.secret, observe, found.answers)
     with patient_collector(), _arriving(half, count) as arriving:
         found.passed_over = _run(runner, arriving, half, end, found.tally, observe, progress)
+        del runner  # the collector, once it is itself again, would look through all its tables first
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from schemas.events import (
@@ -39,8 +39,7 @@ BEFORE_ROUTING: Final = frozenset({End.REJECTED, End.DUPLICATE})
 NOTHING: Final = Decimal("0.0000")
 
 
-@dataclass(frozen=True, slots=True)
-class Bought:
+class Bought(NamedTuple):
     """A sale."""
 
     campaign: str
@@ -105,9 +104,10 @@ class Tally:
         lead = self.leads.get(event.lead_id)
         if lead is None:
             return
-        if not isinstance(event, Dead) and not lead.vertical:
-            lead.vertical, lead.source = event.vertical, event.source
-        take = TAKERS.get(type(event))
+        kind = type(event)
+        if not lead.vertical and kind is not Dead:
+            lead.vertical, lead.source = event.vertical, event.source  # type: ignore[union-attr]
+        take = TAKERS.get(kind)
         if take is not None:
             take(lead, event)
 

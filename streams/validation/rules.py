@@ -75,16 +75,18 @@ def validate(
         return Verdict(None, findings.rejections, findings.warnings, texts)
     extra = {name: text for name, text in raw.items() if name not in rules.read_here}
     extra.update((name, texts[name]) for name in rules.own_names if name in texts)
-    lead = Lead(
-        first_name=texts["first_name"],
-        last_name=texts["last_name"],
-        phone=texts.get("phone"),
-        email=texts.get("email"),
-        zip=texts["zip"],
-        state=texts["state"],
-        extra=extra,
-        test=test,
-        consent=consent,
+    lead = Lead.trusted(
+        {
+            "first_name": texts["first_name"],
+            "last_name": texts["last_name"],
+            "phone": texts.get("phone"),
+            "email": texts.get("email"),
+            "zip": texts["zip"],
+            "state": texts["state"],
+            "extra": extra,
+            "test": test,
+            "consent": consent,
+        }
     )
     return Verdict(lead, [], findings.warnings, texts)
 

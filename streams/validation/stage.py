@@ -17,6 +17,7 @@ from schemas.identity import Step, event_id, person
 from schemas.raw_lead import RawArrival, arrival_of
 from schemas.reasons import Reason
 from schemas.record import Record
+from schemas.values import in_milliseconds
 from streams.stage import Context, Output, Stage, emit
 from streams.tables import Tables
 from streams.validation import caps
@@ -108,8 +109,9 @@ class Validation(Stage[RawArrival]):
             "event_id": event_id(arrival.lead_id, Step.VALIDATION, arrival.run),
             "lead_id": arrival.lead_id,
             "run": arrival.run,
-            "received_at": arrival.received_at,
-            "occurred_at": context.now,
+            "attempt": 0,
+            "received_at": in_milliseconds(arrival.received_at),
+            "occurred_at": in_milliseconds(context.now),
             "release": context.configuration.release,
             "vertical": known,
             "source": sender.source,
@@ -119,7 +121,8 @@ class Validation(Stage[RawArrival]):
             rejected = LeadRejected(**common, reasons=rejections, raw=fields)
             return emit(rejected, str(arrival.lead_id))
         who = person(context.secret, phone=lead.phone, email=lead.email)
-        return emit(LeadValidated(**common, person=who, lead=lead, raw=fields, warnings=verdict.warnings), who)
+        values = {**common, "person": who, "lead": lead, "raw": fields, "warnings": verdict.warnings}
+        return emit(LeadValidated.trusted(values), who)
 
     def _share(self, limit: int, *, partition: int) -> int:
         assert self._partitions is not None  # noqa: S101  # no release with caps is compiled without

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import pytest
 from hypothesis import given
@@ -60,3 +60,11 @@ def test_a_pseudonym_is_no_plain_hash_and_holds_nothing() -> None:
     assert len(pseudonym) == 32
     assert int(pseudonym, 16) >= 0
     assert pseudonym not in hashlib.sha256(b"phone:+14045550123").hexdigest()
+
+
+@given(st.uuids(), st.sampled_from(Step), st.integers(0, 2**31 - 1), st.integers(0, 2**16 - 1), st.text())
+def test_ids_are_uuids_by_name_of_the_standard(lead: UUID, step: Step, run: int, attempt: int, name: str) -> None:
+    made = event_id(lead, step, run, attempt)
+    assert made == uuid5(lead, f"{step}:{run}:{attempt}")
+    assert (made.version, made.is_safe, str(made)) == (5, lead.is_safe, str(UUID(str(made))))
+    assert idempotency_key(lead, name) == uuid5(lead, f"post:{name}")

@@ -331,3 +331,20 @@ def test_why_a_lead_is_unsold() -> None:
     assert unsold_reason([], late=True) is Reason.TIME_BUDGET
     assert unsold_reason([], late=False) is Reason.ALL_DECLINED
     assert not is_late(slip([leg(0)]), NOW + timedelta(days=9))
+
+
+def test_a_sale_of_an_earlier_decision_is_not_told_as_one_of_a_later() -> None:
+    tables, now = Tables(), context(configuration(campaign("a"), campaign("b")))
+    stage = DeliveryStage()
+
+    def deliver(decision: int) -> list[Any]:
+        plan = stage.plan([offer("x", [campaign("a"), campaign("b")], decision=decision)], tables, now)
+        results = [(effect, Answer(Outcome.ACCEPTED)) for _, effect in plan.effects]
+        outputs = plan.outputs + (stage.settle(results, tables, now).outputs if results else [])
+        tables.commit()
+        return [output.value for output in outputs]
+
+    assert [type(event).__name__ for event in deliver(0)] == ["Delivery", "LeadDelivered"]
+    attempt, passed_on = deliver(1)
+    assert (attempt.outcome, attempt.reason) == ("duplicate", Reason.BUYER_DUPLICATE)
+    assert (passed_on.cursor, passed_on.declines[0].reason) == (1, Reason.BUYER_DUPLICATE)

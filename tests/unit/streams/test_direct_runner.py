@@ -15,7 +15,7 @@ from connectors.sandbox.traffic import SOURCES, Mix, generate
 from schemas import topics
 from schemas.codec import UndecodableError, decode
 from schemas.config.release import Configuration
-from schemas.events import Event, Outcome
+from schemas.events import Delivery, Event, LeadDelivered, LeadUnique, LeadValidated, Outcome
 from schemas.headers import DeadLetter
 from schemas.messages import Capacity
 from schemas.raw_lead import arrival_of
@@ -181,3 +181,15 @@ def test_a_lead_that_makes_a_stage_fail_is_dead_and_stops_no_other() -> None:
     assert dead
     assert {(d.stage, d.reason, d.detail) for d in dead} == {("dedup", Reason.STAGE_FAILED, "RuntimeError")}
     assert len(dead) + len(unique) == 60
+
+
+@pytest.mark.parametrize(("configuration", "seed"), [(DEMO, 3), (RICH, 4)])
+def test_events_of_trusted_values_are_what_validation_would_have_made(configuration: Configuration, seed: int) -> None:
+    log, direct, now = OnTheLog(configuration), Direct(configuration), NOW
+    for value in generate(seed, MIX).records:
+        now += timedelta(minutes=9, microseconds=7_321)
+        direct.put(log.log.append(topics.LEADS.name, None, value), now)
+    assert {type(event) for event in direct.events()} >= {LeadValidated, LeadUnique, Delivery, LeadDelivered}
+    for event in direct.events():
+        assert repr(event) == repr(type(event).model_validate(event.model_dump()))  # types and digits as well
+        assert [*event.__dict__] == [*type(event).model_fields]
