@@ -103,7 +103,9 @@ class Fleet:
             self.problems.append(f"{worker.name} hangs {STOP_SECONDS:g} s after SIGTERM: see {worker.log}")
             worker.signal(signal.SIGKILL)
         code = await worker.process.wait()
-        if code not in (0, -signal.SIGKILL):
+        if code == Exit.FENCED:  # frozen until a moment ago, it finds its successor while it stops
+            self.exits[Exit.FENCED.name] += 1
+        elif code not in (0, -signal.SIGKILL):
             took = time.monotonic() - asked
             self.problems.append(f"{worker.name} ends {took:.1f} s after SIGTERM with {code}: see {worker.log}")
         self.workers.remove(worker)
