@@ -135,6 +135,11 @@ class Configuration(Entity):
         return {buyer.id: buyer for buyer in self.buyers}
 
     @cached_property
+    def route_by_id(self) -> dict[str, Route]:
+        """Routes by their id."""
+        return {route.id: route for route in self.routes}
+
+    @cached_property
     def routes_of(self) -> dict[str, tuple[Route, ...]]:
         """Each vertical's routes in the order in which they are tried."""
         ordered = sorted(self.routes, key=lambda route: (route.priority, route.id))

@@ -115,14 +115,10 @@ class PreparedRoute:
     _priced: dict[Hashable, PricedRoute] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._programs = [(cel.compile(own.expression), own.wanted) for own in self.route.filters]
-        names = frozenset[str]().union(*(names_read(program) for program, _ in self._programs))
-        self.values = LeadValues(self.market.vertical, names)
-
-    @property
-    def filters(self) -> list[tuple[cel.Program, bool]]:
+        self.filters = [(cel.compile(own.expression), own.wanted) for own in self.route.filters]
         """The route's filters: each with what it must be."""
-        return self._programs
+        names = frozenset[str]().union(*(names_read(program) for program, _ in self.filters))
+        self.values = LeadValues(self.market.vertical, names)
 
     @cached_property
     def groups(self) -> tuple[PreparedGroup, ...]:

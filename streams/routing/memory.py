@@ -8,7 +8,7 @@ from typing import Final
 
 from schemas.config.campaign import Campaign
 from schemas.decision import Bid, Facts, PriorSale, Share, Standing
-from schemas.events import Decline, LeadDelivered, LeadUndelivered, LeadUnique
+from schemas.events import LeadDelivered, LeadUndelivered, LeadUnique
 from schemas.reasons import Reason
 from schemas.values import Frozen
 from streams.routing.decision import Decision
@@ -165,17 +165,13 @@ def note_return(tables: Tables, person: str, lead_id: object, campaign: str) -> 
 def note_answers(tables: Tables, event: LeadDelivered | LeadUndelivered, learners: Iterable[str]) -> None:
     """Learn how campaigns answered, of those that are ranked by it."""
     learning = frozenset(learners)
-    answers: list[tuple[str, bool]] = [(d.campaign, False) for d in event.declines if _answered(d)]
+    answers: list[tuple[str, bool]] = [(d.campaign, False) for d in event.declines if d.reason in ANSWERS]
     if isinstance(event, LeadDelivered):
         answers.append((event.campaign, True))
     rates = tables[RATES]
     for campaign, accepted in answers:
         if campaign in learning:
             rates[campaign] = (rates.get(campaign) or UNKNOWN).after(accepted=accepted)
-
-
-def _answered(decline: Decline) -> bool:
-    return decline.reason in ANSWERS
 
 
 def _address(key: str, kind: Kind, day: date) -> str:

@@ -35,7 +35,7 @@ from schemas.identity import Step, attempt_of, event_id
 from schemas.reasons import Reason
 from schemas.record import Record
 from schemas.values import Frozen, Timestamp
-from streams.routing.decision import decide
+from streams.routing.decision import Decision, decide
 from streams.routing.market import market_of
 from streams.routing.memory import SALES, TABLES, TableMemory, note_answers, note_return, note_sale, remember
 from streams.stage import Context, Guarantee, Output, Stage, decode_event, emit, envelope
@@ -172,9 +172,26 @@ class Routing(Stage[Event]):
         self, lead: LeadUnique, number: int, tables: Tables, context: Context, resumed_at: str | None = None
     ) -> tuple[Decided, list[Output]]:
         """A decision and what it has to say; the table of decisions is the caller's to write."""
-        configuration, at = context.configuration, _in_milliseconds(context.now)
+        found = self._found(lead, tables, context, resumed_at)
+        return self._take(lead, number, found, tables, context, rerouted=resumed_at is not None)
+
+    def _found(self, lead: LeadUnique, tables: Tables, context: Context, resumed_at: str | None = None) -> Decision:
+        at = _in_milliseconds(context.now)
         memory = TableMemory(tables, lead, at.date(), context.full)
-        decision = decide(lead, at, market_of(configuration, lead.vertical), memory, resumed_at)
+        return decide(lead, at, market_of(context.configuration, lead.vertical), memory, resumed_at)
+
+    def _take(
+        self,
+        lead: LeadUnique,
+        number: int,
+        decision: Decision,
+        tables: Tables,
+        context: Context,
+        *,
+        rerouted: bool = False,
+    ) -> tuple[Decided, list[Output]]:
+        """Go by a decision that was made at this moment."""
+        configuration, at = context.configuration, _in_milliseconds(context.now)
         remember(tables, decision, at.date())
         decided = Decided.trusted(
             {
@@ -188,7 +205,7 @@ class Routing(Stage[Event]):
                 "slip": decision.slip,
                 "reason": None if decision.reason is None else str(decision.reason),
                 "trace": decision.trace,
-                "rerouted": resumed_at is not None,
+                "rerouted": rerouted,
             }
         )
         route = decision.route
@@ -202,16 +219,15 @@ class Routing(Stage[Event]):
         return decided, [_told(lead, decided, context), _offer(lead, decided, decision.slip, context)]
 
     def _recheck(self, lead: LeadUnique, decided: Decided, tables: Tables, context: Context) -> list[Output]:
-        at, key = _in_milliseconds(context.now), str(lead.lead_id)
+        key = str(lead.lead_id)
         lead = lead.model_copy(update={"run": decided.run})
-        market = market_of(context.configuration, lead.vertical)
-        found = decide(lead, at, market, TableMemory(tables, lead, at.date(), context.full))
+        found = self._found(lead, tables, context)
         if found.slip is None:  # nobody yet: nothing that was not said before
             if not _hold(tables, lead, decided.number, found.route, context):
                 _let_go(tables, key)
             return []
         del tables[HOLDS][key]
-        again, outputs = self._decide(lead, decided.number + 1, tables, context)
+        again, outputs = self._take(lead, decided.number + 1, found, tables, context)
         tables[DECISIONS][key] = again.model_copy(update={"answered_run": decided.answered_run})
         return outputs
 
@@ -277,7 +293,7 @@ def _in_milliseconds(moment: datetime) -> datetime:
 
 
 def _route_of(configuration: Configuration, decided: Decided) -> Route | None:
-    return next((route for route in configuration.routes if route.id == decided.route), None)
+    return configuration.route_by_id.get(decided.route)
 
 
 def _hold(tables: Tables, lead: LeadUnique, number: int, route: Route | None, context: Context) -> datetime | None:
