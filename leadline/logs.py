@@ -22,7 +22,8 @@ def configure(settings: Settings, **always: str) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # A line is one write, so that those of the libraries below Python, in the same stream, do not break into it.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     structlog.contextvars.bind_contextvars(**always)
     formatter = structlog.stdlib.ProcessorFormatter(

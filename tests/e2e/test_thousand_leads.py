@@ -42,6 +42,10 @@ UNSOLD = ("unrouted", "undelivered")
 """Routing may have heard of a cap and not offered a lead: which of the two it is, is a matter of moments."""
 
 
+ROWS = "SELECT _topic, uniqExact(_partition, _offset) FROM leadline.lead_events GROUP BY _topic"
+"""Asked before the replay: a lead that is routed otherwise then has the new row in the place of the old one."""
+
+
 def with_unsold(counts: Mapping[str, int]) -> Counter[str]:
     """Counts by end, with what nobody bought as one."""
     found: Counter[str] = Counter()
@@ -60,6 +64,7 @@ class Run:
     outcomes: dict[str, str]
     funnel: Any
     received: dict[str, Any]
+    rows: dict[str, int]
     replay: dict[str, Any]
     outcomes_after: dict[str, str]
     funnel_after: Any
@@ -79,6 +84,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             "outcomes": stack.outcomes(),
             "funnel": stack.funnel(),
             "received": stack.received(),
+            "rows": dict(stack.query(ROWS)),
         }
         replay = stack.leadline("replay", "--topic", "leads", "--from", started.isoformat())
         stack.wait_for_rest()
@@ -120,11 +126,8 @@ def test_clickhouse_has_the_same_counts_and_every_lead_one_end(run: Run) -> None
 
 
 def test_every_row_of_a_topic_is_in_clickhouse(run: Run) -> None:
-    rows = dict(
-        run.stack.query("SELECT _topic, uniqExact(_partition, _offset) FROM leadline.lead_events GROUP BY _topic")
-    )
-    sunk = {t: len(r) for t, r in run.records.items() if r and t not in (topics.CAPACITY.name, topics.CONFIG.name)}
-    assert {topic: rows.get(topic, 0) >= count for topic, count in sunk.items()} == dict.fromkeys(sunk, True)
+    unsunk = (topics.CAPACITY.name, topics.CONFIG.name)
+    assert run.rows == {t: len(r) for t, r in run.records.items() if r and t not in unsunk}
 
 
 def test_each_kind_of_lead_came_to_the_end_it_was_made_for(run: Run) -> None:
