@@ -1,6 +1,6 @@
 """Kafka's runtime artifacts, pinned: ``deploy/local/kafka.lock`` and how it is made.
 
-python -m leadline.stack.kafka_lock 4.4.0 deploy/local/kafka.lock
+python -m leadline.stack.kafka_lock 4.2.2 deploy/local/kafka.lock
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from enum import IntEnum
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
+from connectors.kafka.open_transaction import OpenTransactionError
 from connectors.kafka.producer import DeliveryFailedError
 from connectors.kafka.transaction import FencedError, TransactionError
 from connectors.rocksdb.database import DatabaseError
@@ -47,7 +48,7 @@ def exit_of(error: BaseException) -> Exit:
             return Exit.FENCED
         case ReleaseGoneError():
             return Exit.CONFIGURATION
-        case KafkaException() | KafkaError() | DeliveryFailedError() | TransactionError():
+        case KafkaException() | KafkaError() | DeliveryFailedError() | TransactionError() | OpenTransactionError():
             return Exit.KAFKA
         case _:
             return Exit.FAILED

@@ -24,6 +24,7 @@ from yarl import URL
 
 from connectors.kafka import clients
 from connectors.kafka.log_reader import log_bounds
+from connectors.kafka.open_transaction import refuse_open
 from connectors.kafka.producer import AckedProducer, PlacingProducer
 from connectors.kafka.topic_admin import TopicIds, topic_ids
 from connectors.kafka.transaction import TransactionalProducer
@@ -255,6 +256,7 @@ class Engine:
         if stage.guarantee is Guarantee.EXACTLY_ONCE:
             producer = TransactionalProducer(config.bootstrap, f"{config.group}-{partition}")
             producer.fence()
+            refuse_open(config.bootstrap, changelog(stage.name).name, partition)
         told = functools.partial(self.metrics.restoring, partition)
         restored = restore(config.bootstrap, stage, partition, self._topic_ids, told, config.state)
         ends = {} if producer is not None else self._ends(partition)

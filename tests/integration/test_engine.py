@@ -15,7 +15,9 @@ from kit.full_stack import wait_until
 from connectors.kafka import clients, topic_admin
 from connectors.kafka.lag import lag_of
 from connectors.kafka.log_reader import as_record, partitions_of, read_range
+from connectors.kafka.open_transaction import first_open
 from connectors.kafka.producer import AckedProducer
+from connectors.kafka.transaction import TransactionalProducer
 from schemas.headers import DeadLetter
 from schemas.record import KafkaRecord
 from schemas.topics import DEAD_LETTERS, changelog
@@ -133,6 +135,20 @@ def test_a_stage_that_fails_on_everything_stops_before_it_writes(place: Place, f
     assert "LEADLINE_DEAD_LETTER_RUN" in told["detail"]
     assert place.letters() == [] == place.outputs()
     assert place.lag() == 900
+
+
+def test_what_a_fenced_writer_left_undecided_stops_its_successor(place: Place) -> None:
+    """A coordinator that lost a transaction would commit it beside the successor's: seen twice, were it let go on."""
+    writer = TransactionalProducer(place.bootstrap, place.group)  # not under the lane's id: its fence cannot end it
+    writer.fence()
+    writer.begin()
+    writer.produce(changelog(place.group).name, b"k", b"v", partition=0)
+    wait_until(lambda: first_open(place.bootstrap, changelog(place.group).name, 0) is not None, "it is written", 10)
+    with place.run("one", "--exactly-once") as running:
+        assert running.process.wait(60) == Exit.KAFKA
+        (told,) = running.events("worker stops")
+    assert "kafka-transactions.sh abort" in told["detail"]
+    writer.close()
 
 
 def test_a_spare_without_partitions_takes_over(place: Place) -> None:

@@ -20,8 +20,10 @@ from connectors.inbound.intake import BrokerUnavailableError, LeadMessage
 from connectors.kafka import clients
 from connectors.kafka.lag import lag_of
 from connectors.kafka.log_reader import as_record, offsets_at, partitions_of, read_range, watermarks
+from connectors.kafka.open_transaction import OpenTransactionError, first_open, refuse_open
 from connectors.kafka.producer import AckedProducer, DeliveryFailedError
 from connectors.kafka.publisher import LeadPublisher
+from connectors.kafka.transaction import TransactionalProducer
 from schemas.record import KafkaRecord
 from schemas.topics import DEAD_LETTER_BYTES
 from streams.memory.log import MemoryLog
@@ -153,6 +155,27 @@ def test_a_stretch_ends_before_the_markers_of_a_transaction(kafka_bootstrap: str
         producer.commit_transaction() if keep else producer.abort_transaction()
     records = everything(kafka_bootstrap, topic)
     assert [(record.offset, record.value) for record in records] == [(n, b"kept") for n in (0, 1, 2, 8, 9, 10)]
+
+
+def test_an_open_transaction_is_found_and_refused_until_it_is_decided(
+    kafka_bootstrap: str, new_topic: NewTopic
+) -> None:
+    topic = new_topic()
+    written(kafka_bootstrap, topic, 2)
+    assert first_open(kafka_bootstrap, topic, 0) is None
+    producer = TransactionalProducer(kafka_bootstrap, topic)
+    producer.fence()
+    producer.begin()
+    producer.produce(topic, b"k", b"undecided", partition=0)
+    wait_until(lambda: first_open(kafka_bootstrap, topic, 0) is not None, "the record is written", 10)
+    assert first_open(kafka_bootstrap, topic, 0) == 2
+    with pytest.raises(OpenTransactionError, match=r"offset 2,.* abort --topic .* --partition 0 --start-offset 2"):
+        refuse_open(kafka_bootstrap, topic, 0, seconds=0.3)
+    producer.close()
+    successor = TransactionalProducer(kafka_bootstrap, topic)
+    successor.fence()  # ends what the other has left
+    refuse_open(kafka_bootstrap, topic, 0)
+    successor.close()
 
 
 def test_offsets_of_a_moment(kafka_bootstrap: str, new_topic: NewTopic) -> None:
