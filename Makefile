@@ -47,10 +47,10 @@ layers: setup ## Import layers
 	@$(RUN) lint-imports
 
 unit: setup ## Unit and property tests
-	@$(RUN) pytest tests/unit
+	@$(RUN) pytest tests/unit -n auto --dist worksteal
 
 integration: setup ## On a real Kafka and the real ClickHouse engine
-	@$(RUN) pytest tests/integration
+	@$(RUN) pytest tests/integration -n 2 --dist loadfile  # each half has a Kafka of its own
 
 e2e: setup ## The whole stack, as a user runs it
 	@$(RUN) pytest tests/e2e
