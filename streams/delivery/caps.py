@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,7 +15,7 @@ from schemas.config.release import Configuration
 from schemas.messages import CapUse
 from schemas.reasons import Reason
 from schemas.values import Frozen, Timestamp
-from streams.delivery.counters import UNITS, Count, keep, owners, units, used
+from streams.delivery.counters import UNITS, Count, CountSet, count_set, owners, units, used
 from streams.delivery.windows import span_at
 from streams.tables import Tables
 
@@ -53,7 +53,8 @@ class Fullness(Frozen):
 
 
 class CampaignLimits:
-    """Every cap of a campaign, its buyer's and its buyer's credit included."""
+    """Every cap of a campaign, its buyer's and its buyer's credit included. What they count must be kept
+    (:func:`counts_of`) before they are asked."""
 
     def __init__(self, campaign: Campaign, buyer: Buyer) -> None:
         own, account = owners(campaign.id, buyer.id)
@@ -63,14 +64,13 @@ class CampaignLimits:
             count = Count(owner=account, window=CapWindow.TOTAL, counts=CapCounts.SPEND, source=None, time_zone="UTC")
             limits.append(Limit("credit", count, int(buyer.credit * UNITS), Reason.CREDIT_EXHAUSTED))
         self.limits: Final = tuple(limits)
-        self._counts: Final = tuple(limit.count for limit in limits)
         self.buyer: Final = buyer.id
+        self.company: Final = buyer.company
         exclusive = campaign.exclusive_price
         self._least: Final = campaign.price if exclusive is None else min(campaign.price, exclusive)
 
     def refusal(self, tables: Tables, price: Decimal, source: str, now: datetime) -> Reason | None:
         """The reason of the first cap that one more lead at a price would exceed."""
-        keep(tables, self._counts)
         for limit in self.limits:
             if limit.count.source in (None, source):
                 more = units(limit.count.counts, price)
@@ -80,7 +80,6 @@ class CampaignLimits:
 
     def fullness(self, tables: Tables, now: datetime) -> Fullness | None:
         """Of the caps that are used up for every source, the one that is so for longest."""
-        keep(tables, self._counts)
         found: list[tuple[datetime, Limit]] = []
         for limit in self.limits:
             more = units(limit.count.counts, self._least)
@@ -100,6 +99,11 @@ def limits_of(configuration: Configuration) -> dict[str, CampaignLimits]:
     """The campaigns that have any cap, by id."""
     found = {c.id: CampaignLimits(c, configuration.buyer_by_id[c.buyer]) for c in configuration.campaigns}
     return {campaign: limits for campaign, limits in found.items() if limits.limits}
+
+
+def counts_of(limits: Iterable[CampaignLimits]) -> CountSet:
+    """What campaigns' caps count."""
+    return count_set(limit.count for own in limits for limit in own.limits)
 
 
 def _limit(owner: str, cap: Cap, time_zone: str, name: str) -> Limit:

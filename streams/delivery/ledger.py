@@ -6,7 +6,7 @@ it. ``reserve → settle``: a reservation counts until it is settled, and so doe
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
@@ -65,6 +65,11 @@ class Entry(Frozen):
         if self.status is Status.ERROR:
             return self.posts > 0
         return self.status is not Status.SKIPPED
+
+    @property
+    def sent_at(self) -> tuple[datetime, ...]:
+        """The reservations under which the buyer was, or may have been, sent the lead."""
+        return (*self.posted_at, self.reserved_at) if self.is_sent else self.posted_at
 
     def answers(self, offer: Offer) -> bool:
         """Whether this is the answer to an offer, so that nothing is decided anew."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from schemas.reasons import Reason
 from schemas.record import Record
 from schemas.values import in_milliseconds
 from streams.delivery import capacity, counters, purchases
-from streams.delivery.caps import CampaignLimits, limits_of
+from streams.delivery.caps import CampaignLimits, counts_of, limits_of
 from streams.delivery.ledger import COUNTED, LEDGER, Entry, Status, key_of
 from streams.delivery.outcome import outputs_of, payout_of
 from streams.delivery.slip import is_late
@@ -71,9 +72,10 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a release says to the ledger: who has caps, and which companies look for duplicates."""
+    """What a release says to the ledger: who has caps, what they count, and which companies look for duplicates."""
 
     limits: Mapping[str, CampaignLimits]
+    counts: counters.CountSet
     watchful: frozenset[str]
 
 
@@ -94,20 +96,19 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
         return decode_event(record, Offer)
 
     def prepare(self, configuration: Configuration) -> None:
-        terms = Terms(limits_of(configuration), purchases.watchful_companies(configuration))
-        kept = list(self._terms.items())[1 - RELEASES_KEPT :]
-        self._terms = {**dict(kept), configuration.release: terms}  # anew: another thread may be reading it
+        self._derive(configuration)
 
     def plan(self, arrivals: Sequence[Offer], tables: Tables, context: Context) -> Plan[Post]:
         plan: Plan[Post] = Plan()
+        limits = self._kept_terms(tables, context).limits
         for offer in arrivals:
             decided = self._decide(offer, tables, context)
             if isinstance(decided, Post):
                 plan.effects.append((offer, decided))
             elif not decided.supersedes(offer):
                 plan.outputs.extend(outputs_of(offer, decided, context))
-        touched = [offer.slip.candidates[offer.cursor].campaign for offer in arrivals]
-        plan.outputs.extend(capacity.tell(tables, self._terms_of(context).limits, touched, context, always=False))
+        touched = map(_touched, arrivals)
+        plan.outputs.extend(capacity.tell(tables, limits, touched, context, known_for=capacity.AGAIN))
         return plan
 
     def order(self, arrival: Offer) -> str | None:
@@ -123,10 +124,15 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
         return Answer(Outcome.UNKNOWN, Reason.OUTCOME_UNKNOWN)
 
     def tick(self, tables: Tables, context: Context) -> list[Output]:
-        return capacity.review(tables, self._terms_of(context).limits, context)
+        touched = capacity.told_full(tables)
+        if not touched:
+            return []
+        limits = self._kept_terms(tables, context).limits
+        return capacity.tell(tables, limits, touched, context, known_for=timedelta.max)
 
     def settle(self, results: Sequence[tuple[Post, Answer]], tables: Tables, context: Context) -> Plan[Post]:
         outputs: list[Output] = []
+        limits = self._kept_terms(tables, context).limits
         for post, answer in results:
             key = post.entry
             reserved = tables[LEDGER].get(key)
@@ -147,24 +153,30 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
                 company = post.offer.slip.candidates[post.offer.cursor].company
                 purchases.remove(tables, key, company, post.offer.person)
             outputs += outputs_of(post.offer, entry, context)
-        touched = [post.campaign.id for post, _ in results]
-        return Plan(outputs + capacity.tell(tables, self._terms_of(context).limits, touched, context, always=True))
+        touched = (_touched(post.offer) for post, _ in results)
+        return Plan(outputs + capacity.tell(tables, limits, touched, context, known_for=None))
 
     def _decide(self, offer: Offer, tables: Tables, context: Context) -> Entry | Post:
         """What the ledger already knows, or a post whose reservation is now in the ledger."""
         key = key_of(offer)
         campaign = context.configuration.campaign_by_id.get(offer.slip.candidates[offer.cursor].campaign)
         known = tables[LEDGER].get(key)
+        if known is not None and known.supersedes(offer):
+            return known
         if known is not None and known.status is Status.ACCEPTED and known.decision < offer.decision:
             # The sale of an earlier decision, told as one then: told again it would count twice.
             now = {"run": offer.run, "decision": offer.decision, "at": in_milliseconds(context.now)}
             return known.model_copy(update=now | {"status": Status.DUPLICATE, "reason": Reason.BUYER_DUPLICATE.value})
-        if known is not None and (known.supersedes(offer) or known.answers(offer)):
+        if known is not None and known.answers(offer):
             return known
         if known is not None and known.status in (Status.RESERVED, Status.UNKNOWN):
             return self._resume(offer, key, known, campaign, tables, context)
         skipped = self._skipped(offer, campaign, tables, context)
-        entry = _entry(offer, known, campaign, skipped, context)
+        if known is not None and known.sent_at and known.buyer != offer.slip.candidates[offer.cursor].buyer:
+            # The campaign's former buyer was sent it, and that stays counted: the entry goes where no offer looks.
+            counters.write(tables, f"{key}:{known.run}:{known.decision}", known)
+            known = None
+        entry = _entry(offer, known, skipped, context)
         counters.write(tables, key, entry)
         if skipped is not None or campaign is None:
             return entry
@@ -179,7 +191,8 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
         """What a crash, or an answer that never came, has left: it counts in the windows of its reservation."""
         changes = {"run": offer.run, "decision": offer.decision, "at": in_milliseconds(context.now)}
         changes["release"] = context.configuration.release
-        if campaign is None or not campaign.delivery.idempotent:
+        # A campaign that has another buyer now would send it to that one, who does not know of the first post.
+        if campaign is None or campaign.buyer != known.buyer or not campaign.delivery.idempotent:
             changes |= {"status": Status.UNKNOWN, "reason": Reason.OUTCOME_UNKNOWN}
             entry = known.model_copy(update=changes)
             counters.write(tables, key, entry)
@@ -192,8 +205,10 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
         leg = offer.slip.candidates[offer.cursor]
         if offer.lead.test:
             return Reason.LEAD_TEST
-        buyer = None if campaign is None else context.configuration.buyer_by_id[campaign.buyer]
-        if campaign is None or buyer is None or buyer.company != leg.company:  # another partition has its ledger now
+        if campaign is None or campaign.buyer != leg.buyer:  # the decision was about another buyer's caps and price
+            return Reason.CAMPAIGN_UNKNOWN
+        buyer = context.configuration.buyer_by_id[campaign.buyer]
+        if buyer.company != leg.company:  # another partition has its ledger now
             return Reason.CAMPAIGN_UNKNOWN
         if is_late(offer.slip, context.now):
             return Reason.TIME_BUDGET
@@ -202,24 +217,37 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
         limits = self._terms_of(context).limits.get(campaign.id)
         return limits.refusal(tables, leg.price, offer.source, context.now) if limits else None
 
+    def _kept_terms(self, tables: Tables, context: Context) -> Terms:
+        """The release's terms, with all that they count being counted."""
+        terms = self._terms_of(context)
+        counters.keep(tables, terms.counts)
+        return terms
+
     def _terms_of(self, context: Context) -> Terms:
-        if context.configuration.release not in self._terms:
-            self.prepare(context.configuration)
-        return self._terms[context.configuration.release]
+        return self._terms.get(context.configuration.release) or self._derive(context.configuration)
+
+    def _derive(self, configuration: Configuration) -> Terms:
+        limits = limits_of(configuration)
+        terms = Terms(limits, counts_of(limits.values()), purchases.watchful_companies(configuration))
+        kept = list(self._terms.items())[1 - RELEASES_KEPT :]
+        self._terms = {**dict(kept), configuration.release: terms}  # anew: another thread may be reading it
+        return terms
 
 
-def _entry(
-    offer: Offer, before: Entry | None, campaign: Campaign | None, skipped: Reason | None, context: Context
-) -> Entry:
+def _touched(offer: Offer) -> capacity.Touched:
+    leg = offer.slip.candidates[offer.cursor]
+    return leg.campaign, leg.company
+
+
+def _entry(offer: Offer, before: Entry | None, skipped: Reason | None, context: Context) -> Entry:
     # A skip is stored like any outcome: were it decided again after a crash, the lead could be sold twice.
     leg = offer.slip.candidates[offer.cursor]
     payout, share = payout_of(context.configuration.source_by_id.get(offer.source), leg.price)
-    posted_at = () if before is None else (*before.posted_at, *((before.reserved_at,) if before.is_sent else ()))
     now = in_milliseconds(context.now)
     return Entry.trusted(
         {
             "campaign": leg.campaign,
-            "buyer": leg.buyer if campaign is None else campaign.buyer,
+            "buyer": leg.buyer,
             "source": offer.source,
             "status": Status.RESERVED if skipped is None else Status.SKIPPED,
             "run": offer.run,
@@ -235,7 +263,7 @@ def _entry(
             "posts": 0,
             "latency_ms": 0.0,
             "release": context.configuration.release,
-            "posted_at": posted_at,
+            "posted_at": () if before is None else before.sent_at,
         }
     )
 

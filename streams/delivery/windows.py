@@ -30,10 +30,11 @@ TOTAL: Final = Span("", None)
 
 def span_at(window: CapWindow, zone: str, moment: datetime) -> Span:
     """The window that a moment lies in."""
-    return _span_at(window, zone, moment.replace(second=0, microsecond=0))  # as good, and soon asked for again
+    # Every zone's hour begins at a quarter of UTC's, so that moment is as good, and soon asked for again.
+    return _span_at(window, zone, moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=32_768)
 def _span_at(window: CapWindow, zone: str, moment: datetime) -> Span:
     if window is CapWindow.TOTAL:
         return TOTAL

@@ -13,10 +13,11 @@ from connectors.outbound.contract import Answer
 from schemas.config.buyer import Buyer
 from schemas.config.campaign import Campaign
 from schemas.config.source import Source
+from schemas.decision import Candidate
 from schemas.events import Outcome
 from schemas.messages import Capacity
 from schemas.reasons import Reason
-from streams.delivery.capacity import TOLD
+from streams.delivery.capacity import AGAIN, TOLD
 from streams.delivery.stage import DeliveryStage, Post
 from streams.tables import Tables
 
@@ -34,8 +35,13 @@ class Partition:
     def configure(self, *campaigns: Campaign, buyers: Iterable[Buyer] = ()) -> None:
         self.release = configuration(*campaigns, buyers=buyers, sources=SOURCES)
 
-    def reserve(self, to: Campaign, *names: str, now: datetime = NOW, **changes: Any) -> list[Post]:
-        offers = [offer(name, slip([to]), **changes) for name in names]
+    def reserve(
+        self, to: Campaign, *names: str, now: datetime = NOW, company: str | None = None, **changes: Any
+    ) -> list[Post]:
+        leg = Candidate(
+            campaign=to.id, buyer=to.buyer, company=company or to.buyer, price=to.price, exclusive=True, tier=0
+        )
+        offers = [offer(name, slip([leg]), **changes) for name in names]
         plan = self.stage.plan(offers, self.tables, context(self.release, now))
         return self.done(plan.outputs, [post for _, post in plan.effects])
 
@@ -148,3 +154,75 @@ def test_a_cap_that_grows_into_another_is_told_of_anew() -> None:
     partition.reserve(one, "a")
     partition.configure(one.model_copy(update={"caps": (cap(1), cap(1, "month"))}))
     assert [event.full for event in partition.tick()] == [Reason.CAP_MONTH]
+
+
+ONE = campaign("one", caps=(cap(2, "total"),))
+
+
+def of_company(parent: str) -> list[Buyer]:
+    return [Buyer(id="one", name="One", parent=parent)]
+
+
+def test_a_campaign_whose_company_changed_is_taken_back_once_by_its_former_partition() -> None:
+    old = Partition(ONE, buyers=of_company("sun"))
+    (first, second) = old.reserve(ONE, "a", "b", company="sun")
+    assert shown(old.told) == [("one", Reason.CAP_TOTAL, None)]
+    old.answer([first])
+    old.configure(ONE, buyers=of_company("moon"))
+    assert shown(old.tick()) == [("one", None, None)]
+    assert old.told[0].uses == []  # it does not know what is used now
+    assert old.tick() == []
+    # Offers that were on their way, and the answer to the one that was asked, say nothing any more.
+    assert old.reserve(ONE, "c", company="sun") == []
+    assert old.told == []
+    old.answer([second])
+    assert old.told == []
+
+
+def test_an_answer_may_take_back_what_another_company_is_asked_for_now() -> None:
+    old = Partition(ONE, buyers=of_company("sun"))
+    posts = old.reserve(ONE, "a", "b", company="sun")
+    old.configure(ONE, buyers=of_company("moon"))
+    old.answer(posts)
+    assert shown(old.told) == [("one", None, None)]
+    assert old.tick() == []
+
+
+def test_companies_of_one_partition_do_not_take_back_each_others_word() -> None:
+    both = Partition(ONE, buyers=of_company("sun"))
+    both.answer(both.reserve(ONE, "a", "b", company="sun"))
+    both.configure(ONE, buyers=of_company("moon"))
+    both.reserve(ONE, "c", company="moon")
+    assert shown(both.told) == [("one", Reason.CAP_TOTAL, None)]
+    both.reserve(ONE, "d", company="sun")
+    assert both.told == []
+    assert both.tick() == []
+    both.configure(ONE.model_copy(update={"caps": ()}), buyers=of_company("moon"))
+    assert shown(both.tick()) == [("one", None, None)]
+    assert both.tick() == []
+
+
+def test_a_campaign_that_comes_back_to_its_company_is_told_of_anew() -> None:
+    old = Partition(ONE, buyers=of_company("sun"))
+    old.answer(old.reserve(ONE, "a", "b", company="sun"))
+    old.configure(ONE, buyers=of_company("moon"))
+    old.tick()
+    old.configure(ONE, buyers=of_company("sun"))
+    assert old.tick() == []  # nobody asks
+    assert old.reserve(ONE, "c", company="sun") == []
+    assert shown(old.told) == [("one", Reason.CAP_TOTAL, None)]
+
+
+def test_a_full_campaign_that_is_offered_leads_is_told_of_again_in_a_while() -> None:
+    """Another partition may have covered up the word: the two do not wait for each other."""
+    partition = Partition(ONE)
+    partition.answer(partition.reserve(ONE, "a", "b"))
+    for name, after, told in (
+        ("c", AGAIN / 2, []),
+        ("d", AGAIN, [("one", Reason.CAP_TOTAL, None)]),
+        ("e", AGAIN * 1.5, []),
+        ("f", AGAIN * 2, [("one", Reason.CAP_TOTAL, None)]),
+    ):
+        partition.reserve(ONE, name, now=NOW + after)
+        assert shown(partition.told) == told
+    assert partition.tick(NOW + AGAIN * 9) == []  # to routing, which asks for nothing, it is no news

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -47,7 +47,8 @@ class Seller:
     def reserve(self, to: Campaign, now: datetime = NOW, **changes: Any) -> Post | str:
         """A post, or why there is none."""
         price = Decimal(changes.pop("price", to.price))
-        leg = Candidate(campaign=to.id, buyer=to.buyer, company=to.buyer, price=price, exclusive=True, tier=0)
+        company = changes.pop("company", to.buyer)
+        leg = Candidate(campaign=to.id, buyer=to.buyer, company=company, price=price, exclusive=True, tier=0)
         arrival = changes.pop("again", None) or offer(next(self.names), slip([leg]), **changes)
         plan = self.stage.plan([arrival], self.tables, context(self.release, now))
         self.tables.commit(now)
@@ -83,7 +84,7 @@ class Seller:
         for key, entry in self.tables.store.items(LEDGER):
             fresh[LEDGER][key] = entry
         for kept in self.tables[counters.KEPT].values():
-            counters.keep(fresh, kept.counts)
+            counters.keep(fresh, counters.count_set(kept.counts))
         fresh.commit()
         stored = [*fresh.store.items(counters.COUNTERS), *fresh.store.items(counters.TOTALS)]
         return {key: number for key, number in stored if number}
@@ -279,6 +280,100 @@ def test_a_new_cap_counts_what_was_sold_before_it_and_is_summed_up_once(monkeypa
         seller.stage._terms_of(context(seller.release)).limits["one"].refusal(seller.tables, capped.price, "acme", NOW)
         == Reason.CAP_DAY
     )
+
+
+def scans(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """The owners whose new counts each pass over a ledger is for."""
+    found: list[set[str]] = []
+    sum_up_all = counters._sum_up_all
+
+    def noted(tables: Tables, new: Mapping[str, Iterable[counters.Count]]) -> None:
+        found.append(set(new))
+        sum_up_all(tables, new)
+
+    monkeypatch.setattr(counters, "_sum_up_all", noted)
+    return found
+
+
+def test_all_that_is_new_in_a_release_is_summed_up_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("one", "two", "three")
+    plain = [campaign(name) for name in names]
+    seller = Seller(*plain)
+    assert [seller.sell(to) for to in plain] == ["sold"] * 3
+    passes = scans(monkeypatch)
+    buyers = [Buyer(id=name, name=name, credit=Decimal(9)) for name in names]
+    capped = [to.model_copy(update={"caps": (cap(1),)}) for to in plain]
+    seller.configure(*capped, buyers=buyers)
+    assert [seller.sell(to) for to in capped] == ["cap.day"] * 3
+    assert passes == [{f"{kind}:{name}" for kind in ("campaign", "buyer") for name in names}]
+    assert seller.counted() == seller.counted_anew()
+    passes.clear()
+    seller.stage = DeliveryStage()  # a restart: what is kept is known from the tables
+    assert seller.sell(capped[0]) == "cap.day"
+    seller.configure(*plain)
+    assert seller.sell(plain[0]) == "sold"
+    seller.configure(*capped, buyers=buyers)
+    assert seller.sell(capped[0]) == "cap.day"
+    assert passes == []
+    assert seller.counted() == seller.counted_anew()
+
+
+def test_a_campaign_that_was_sold_nothing_needs_no_pass_over_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, new = campaign("one"), campaign("new", caps=(cap(1),))
+    seller = Seller(one)
+    assert seller.sell(one) == "sold"
+    passes = scans(monkeypatch)
+    seller.configure(one, new)
+    assert [seller.sell(new), seller.sell(new)] == ["sold", "cap.day"]
+    seller.configure(one.model_copy(update={"caps": (cap(2),)}), new)
+    assert [seller.sell(one), seller.sell(one)] == ["sold", "cap.day"]
+    assert passes == [{"campaign:one"}]
+    assert seller.counted() == seller.counted_anew()
+
+
+def test_a_ledger_of_which_nothing_was_counted_yet_is_summed_up() -> None:
+    """Its owners are found in it, so that caps of a later release know that they have something to sum up."""
+    one = campaign("one")
+    before, after = Seller(one), Seller(one)
+    assert before.sell(one) == "sold"
+    for key, entry in before.tables.store.items(LEDGER):
+        after.tables[LEDGER][key] = entry
+    after.tables.commit()
+    two = campaign("two")
+    after.configure(one, two)
+    assert after.sell(two) == "sold"
+    after.configure(one.model_copy(update={"caps": (cap(1),)}), two)
+    assert after.sell(one) == "cap.day"
+
+
+def test_a_step_that_fails_takes_back_what_it_summed_up() -> None:
+    one = campaign("one")
+    seller = Seller(one)
+    assert seller.sell(one) == "sold"
+    capped = one.model_copy(update={"caps": (cap(1),)})
+    seller.configure(capped)
+    seller.stage.plan([offer("x", slip([capped]))], seller.tables, context(seller.release))
+    seller.tables.rollback()
+    assert seller.sell(capped) == "cap.day"
+
+
+def test_what_a_former_buyer_was_sent_stays_its_own() -> None:
+    """A campaign that goes to another buyer of the company takes its own counts with it, and not the buyer's."""
+    buyers = [Buyer(id=name, name=name, parent="sun", caps=(cap(9, counts="sent"),)) for name in ("b1", "b2")]
+    first, second = (campaign("one", buyer=name, caps=(cap(9, counts="sent"),)) for name in ("b1", "b2"))
+    seller = Seller(first, buyers=buyers)
+    post = seller.reserve(first, company="sun")
+    seller.answer(post, Outcome.ERROR)
+    assert isinstance(post, Post)
+    for run, to in enumerate((second, first, second), 1):
+        seller.configure(to, buyers=buyers)
+        leg = post.offer.slip.candidates[0].model_copy(update={"buyer": to.buyer})
+        again = post.offer.model_copy(update={"run": run, "slip": slip([leg])})
+        seller.answer(seller.reserve(to, again=again), Outcome.ERROR)
+        day = ":day:sent::UTC:2026-03-04T00:00Z"
+        sent = {f"campaign:one{day}": run + 1, f"buyer:b1{day}": 1 + run // 2, f"buyer:b2{day}": (run + 1) // 2}
+        assert seller.counted() == sent
+        assert seller.counted() == seller.counted_anew()
 
 
 def test_a_cap_that_is_taken_out_and_put_back_has_counted_on() -> None:

@@ -319,6 +319,13 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.campaigns[number] = old.model_copy(update={"caps": (*old.caps, added)})
             self.put_in_force()
 
+    @rule(number=st.sampled_from([1, 2, 4, 5]))
+    def a_campaign_goes_to_another_buyer_of_its_company(self, number: int) -> None:
+        old = self.campaigns[number]
+        buyer = "buyer-2" if old.buyer == "buyer-1" else "buyer-1"
+        self.campaigns[number] = old.model_copy(update={"buyer": buyer})
+        self.put_in_force()
+
     # What delivery does
 
     def busy(self) -> list[str]:
@@ -491,7 +498,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             for key, entry in partition.entries().items():
                 fresh[LEDGER][key] = entry
             for _, kept in partition.tables.store.items(counters.KEPT):
-                counters.keep(fresh, kept.counts)
+                counters.keep(fresh, counters.count_set(kept.counts))
             fresh.commit()
             for spec in (counters.COUNTERS, counters.TOTALS):
                 there = {key: number for key, number in partition.tables.store.items(spec) if number}
@@ -516,8 +523,13 @@ class DeliveryMachine(RuleBasedStateMachine):
         """Of those that look for it, as far as their days reach."""
         offers = {o.lead_id: o for partition in self.partitions.values() for o in partition.log}
         for buyer in self.buyers:
-            own = {c.id for c in self.campaigns if c.buyer == buyer.id}
-            sold = [offers[lead] for lead, to in self.market.sold.items() if own & {name for name, _ in to}]
+            entries = self.partitions[buyer.company].entries()
+            own = {key for key, entry in entries.items() if entry.buyer == buyer.id}
+            sold = [
+                offers[lead]
+                for lead, to in self.market.sold.items()
+                if any(entry_key(lead, name, exclusive=exclusive) in own for name, exclusive in to)
+            ]
             for one, other in combinations([o for o in sold if buyer.duplicate_days], 2):
                 days = abs(one.received_at - other.received_at) / timedelta(days=1)
                 assert one.person != other.person or days >= buyer.duplicate_days
