@@ -135,4 +135,10 @@ def _answer(number: int) -> Delivery:
         http_status=None,
         posts=1,
         latency_ms=1.0,
+        company="another",
+        exclusive=True,
+        route="",
+        tier="",
+        decision=0,
+        over=True,
     )

@@ -129,6 +129,7 @@ def _head(found: Explanation, event: LeadRouted | LeadUnrouted) -> Text:
             head.append(f"; on hold until {event.held:%Y-%m-%d %H:%M} UTC")
     known = [
         (len(facts.sales), "earlier sale of this person's leads", "earlier sales of this person's leads"),
+        (len(facts.refusals), "refusal of this lead", "refusals of this lead"),
         (len(facts.full), "campaign at a cap", "campaigns at a cap"),
         (len(facts.shares), "share limit", "share limits"),
         (len(facts.bids), "bid", "bids"),

@@ -61,7 +61,8 @@ class Standing(Frozen):
 
 
 class PriorSale(Frozen):
-    """A sale of one of the person's leads, and when that was received; ``returned``: the buyer gave it back."""
+    """A sale of one of the person's leads, and when that was received; ``returned``: the buyer gave it back;
+    ``unknown``: nobody knows whether it is one."""
 
     lead_id: UUID
     campaign: str
@@ -71,10 +72,22 @@ class PriorSale(Frozen):
     received_at: Timestamp
     exclusive: bool
     returned: bool
+    unknown: bool
+
+
+class Refusal(Frozen):
+    """A leg that an earlier decision of the run asked, and whose buyer would not have the lead, by its own word."""
+
+    campaign: str
+    buyer: str
+    company: str
+    exclusive: bool
+    reason: str
 
 
 class Share(Frozen):
-    """Of a campaign with a share limit: the leads it qualified for within its days, and how many it was given."""
+    """Of a campaign with a share limit: the leads it qualified for within its days, this one among them, and how many
+    others it was given."""
 
     campaign: str
     qualified: int
@@ -95,6 +108,7 @@ class Facts(Frozen):
 
     standings: list[Standing]
     sales: list[PriorSale]
+    refusals: list[Refusal]
     shares: list[Share]
     full: dict[str, str]
     bids: list[Bid]

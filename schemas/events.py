@@ -205,8 +205,8 @@ class Outcome(StrEnum):
 
 
 class Delivery(Event):
-    """One attempt at a delivery and how it ended. ``latency_ms`` spans the first request to the last answer; ``posts``
-    counts requests with the same idempotency key."""
+    """One leg of a slip and how it ended. ``latency_ms`` spans the first request to the last answer; ``posts`` counts
+    requests with the same idempotency key. ``over``: the slip ends with this leg, nobody else is asked."""
 
     TOPIC = topics.DELIVERIES
     STEP = Step.ATTEMPT
@@ -220,6 +220,12 @@ class Delivery(Event):
     http_status: int | None
     posts: int
     latency_ms: float
+    company: str
+    exclusive: bool
+    route: str
+    tier: str
+    decision: int
+    over: bool
 
 
 class LeadDelivered(Event):

@@ -84,6 +84,7 @@ class Reason(StrEnum):
     PRICE_FLOOR = "price.floor"
     PRICE_MARGIN = "price.margin"
     LEAD_SOLD = "lead.sold"  # its company had this very lead or others keep it; after a return: its group was before
+    LEAD_DECLINED = "lead.declined"  # its buyer would not have this very lead, or its company has it from elsewhere
     BUYER_BOUGHT_BEFORE = "buyer.bought_before"
     SHARE_LIMIT = "share.limit"
     SLIP_FULL = "route.slip_full"  # others rank above it, and no more are asked

@@ -84,7 +84,7 @@ DUPLICATE = TopicSpec("leads.duplicate", Key.PERSON, "whose duplicate a lead is,
 ROUTED = TopicSpec("leads.routed", Key.PERSON, "the routing decision with its trace")
 UNROUTED = TopicSpec("leads.unrouted", Key.PERSON, "why no campaign qualifies")
 OFFERS = TopicSpec("offers", Key.COMPANY, "one lead offered to one campaign, with its routing slip", personal_data=True)
-DELIVERIES = TopicSpec("deliveries", Key.PERSON, "each attempt at a delivery: outcome, price, timings")
+DELIVERIES = TopicSpec("deliveries", Key.PERSON, "each leg of a slip: outcome, price, timings, whether it is the last")
 DELIVERED = TopicSpec("leads.delivered", Key.PERSON, "a sold lead: to whom, for how much")
 UNDELIVERED = TopicSpec("leads.undelivered", Key.PERSON, "a lead that every candidate declined")
 FEEDBACK = TopicSpec("feedback", Key.PERSON, "what a buyer says later: return, disposition, conversion", external=True)

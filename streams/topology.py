@@ -6,9 +6,9 @@
                   │                              ▲ │ │                       ▲   │        ▲           │
                   ▼                       claims └─┘ ▼                       │   ▼        └── next ───┤
             leads.rejected                  leads.duplicate                  │  leads.routed          ▼
-                                                                             │  leads.unrouted   deliveries, capacity
-                                                                             └────────────────── leads.delivered
-                                                                                                 leads.undelivered
+                                                                             │  leads.unrouted   leads.delivered
+                                                                             │                   leads.undelivered
+                                                                             └────────────────── deliveries, capacity
 
 Whatever cannot be decoded, or makes a stage fail, goes to ``dead-letters``. Each input has exactly one outcome:
 raw = rejected + duplicate + unrouted + delivered + undelivered + dead.

@@ -109,6 +109,12 @@ DESCRIBE: Final[Mapping[type[Event], Callable[[Any], Details]]] = {
             "http_status": e.http_status,
             "posts": e.posts,
             "buyer_latency_ms": e.latency_ms,
+            "company": e.company,
+            "exclusive": e.exclusive,
+            "route": e.route,
+            "tier": e.tier,
+            "decision": e.decision,
+            "over": e.over,
         },
     ),
     LeadDelivered: lambda e: _shown(

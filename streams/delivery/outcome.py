@@ -20,25 +20,24 @@ from streams.stage import Context, Output, emit, envelope
 def outputs_of(offer: Offer, entry: Entry, context: Context) -> list[Output]:
     """The events about an offer that an entry answers, in order."""
     sales, declines = list(offer.sales), list(offer.declines)
-    outputs = [emit(_attempt(offer, entry, context), offer.person)]
     leg = offer.slip.candidates[offer.cursor]
     if entry.status is Status.ACCEPTED:
-        outputs.append(emit(_sold(offer, entry, context), offer.person))
         sales.append(Sale(cursor=offer.cursor, unknown=False))
     else:
         reason = _reason(entry)
-        declines.append(Decline(cursor=offer.cursor, campaign=leg.campaign, buyer=leg.buyer, reason=reason))
+        declines.append(Decline(cursor=offer.cursor, campaign=leg.campaign, buyer=entry.buyer, reason=reason))
         if entry.status is Status.UNKNOWN:
             sales.append(Sale(cursor=offer.cursor, unknown=True))
     next_leg, late = following(offer.slip, offer.cursor, sales, declines), entry.reason == Reason.TIME_BUDGET
-    why: Reason | None
-    if entry.reason == Reason.LEAD_TEST:  # it has shown where it would have gone first
-        why = Reason.LEAD_TEST
-    elif next_leg is not None and not (late or is_late(offer.slip, entry.at)):
+    test = entry.reason == Reason.LEAD_TEST  # it has shown where it would have gone first
+    over = test or late or next_leg is None or is_late(offer.slip, entry.at)
+    outputs = [emit(_attempt(offer, entry, context, over=over), offer.person)]
+    if entry.status is Status.ACCEPTED:
+        outputs.append(emit(_sold(offer, entry, context), offer.person))
+    if next_leg is not None and not over:
         passed_on = _next_offer(offer, next_leg, sales, declines, entry)
         return [*outputs, emit(passed_on, offer.slip.candidates[next_leg].company)]
-    else:
-        why = unsold_reason(sales, late=late or next_leg is not None)
+    why = Reason.LEAD_TEST if test else unsold_reason(sales, late=late or next_leg is not None)
     if why is not None:
         ended = LeadUndelivered(
             **_envelope(offer, entry, Step.DELIVERY, attempt_of(offer.decision), context),
@@ -59,11 +58,11 @@ def payout_of(source: Source | None, price: Decimal) -> tuple[Decimal, Decimal]:
     return source.payout or NOTHING, share
 
 
-def _attempt(offer: Offer, entry: Entry, context: Context) -> Event:
+def _attempt(offer: Offer, entry: Entry, context: Context, *, over: bool) -> Event:
     leg = offer.slip.candidates[offer.cursor]
     values = _envelope(offer, entry, Step.ATTEMPT, offer.attempt, context)
     values["campaign"] = leg.campaign
-    values["buyer"] = leg.buyer
+    values["buyer"] = entry.buyer
     values["outcome"] = entry.status.value
     values["reason"] = None if entry.reason is None else str(entry.reason)
     values["price"] = entry.price if entry.status is Status.ACCEPTED else None
@@ -71,6 +70,12 @@ def _attempt(offer: Offer, entry: Entry, context: Context) -> Event:
     values["http_status"] = entry.http_status
     values["posts"] = entry.posts
     values["latency_ms"] = entry.latency_ms
+    values["company"] = leg.company
+    values["exclusive"] = leg.exclusive
+    values["route"] = offer.slip.route
+    values["tier"] = offer.slip.tiers[leg.tier].name
+    values["decision"] = offer.decision
+    values["over"] = over
     return Delivery.trusted(values)
 
 
@@ -81,7 +86,7 @@ def _sold(offer: Offer, entry: Entry, context: Context) -> Event:
     last = max(before, default=-1)
     values = _envelope(offer, entry, Step.DELIVERY, attempt_of(offer.decision, len(before)), context)
     values["campaign"] = leg.campaign
-    values["buyer"] = leg.buyer
+    values["buyer"] = entry.buyer
     values["price"] = entry.price
     values["reference"] = entry.reference
     values["company"] = leg.company

@@ -42,7 +42,7 @@ CHANGES: Final = {
     **{reason: f"with room in {reason}" for reason in CAPS},
     Reason.CREDIT_EXHAUSTED: "with credit left",
 }
-"""What can be supposed to be otherwise. That a lead is sold, or that no route has the campaign, cannot."""
+"""What can be supposed to be otherwise. That a lead is sold or declined, or that no route has the campaign, cannot."""
 PRICES: Final = frozenset({Reason.PRICE_FLOOR, Reason.PRICE_MARGIN})
 BY_PRICE: Final = frozenset({Method.HIGHEST_PRICE, Method.SEND_TO_ALL})
 

@@ -12,15 +12,17 @@ from typing import Final, NamedTuple, Protocol
 
 from schemas.config.campaign import Campaign
 from schemas.config.route import Route
-from schemas.decision import Bid, Candidate, Facts, Failed, PriorSale, Share, Slip, Standing, Trace
+from schemas.decision import Bid, Candidate, Facts, Failed, PriorSale, Refusal, Share, Slip, Standing, Tier, Trace
 from schemas.events import LeadUnique
 from schemas.reasons import Reason
+from schemas.values import in_milliseconds
 from streams.expressions import Answer, evaluate
 from streams.routing import eligibility
 from streams.routing.legs import legs
 from streams.routing.market import ANY_SOURCE, Market, PreparedGroup, PreparedRoute, Row
 from streams.routing.methods import Kind, Ordered, ordered
 from streams.routing.shares import allows
+from streams.routing.tiers import tiers_of
 from streams.validation.consent import consent_faults
 
 CAPS: Final = frozenset(
@@ -46,12 +48,17 @@ class Memory(Protocol):
         """The sales of the person's leads, this one's among them, the earliest first."""
         ...
 
+    def refusals(self) -> Sequence[Refusal]:
+        """The legs that earlier decisions of the run asked, and whose buyers would not have the lead."""
+        ...
+
     def standing(self, key: str, kind: Kind, campaigns: Sequence[Campaign]) -> Standing:
         """What the method of the group under ``key`` remembers of campaigns that qualify."""
         ...
 
     def share(self, campaign: Campaign) -> Share:
-        """For how many leads a campaign with a share limit qualified, this one included, and how many it was given."""
+        """For how many leads a campaign with a share limit qualified, this one included, and how many others it was
+        given."""
         ...
 
 
@@ -64,8 +71,7 @@ class Turn(NamedTuple):
     values: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What is decided. Without a ``slip`` nobody qualifies, for ``reason``. ``route`` is the one that decided, None
     where none took the lead; ``turns`` and ``given`` (campaigns with a share limit on the slip) are to be
     remembered."""
@@ -95,14 +101,12 @@ class _Case(NamedTuple):
     lead: LeadUnique
     at: datetime
     memory: Memory
-    own: tuple[PriorSale, ...]
-    others: tuple[PriorSale, ...]
+    own: Sequence[PriorSale]
+    kept: Sequence[PriorSale]
+    """By those who have the lead, or may have it."""
+    others: Sequence[PriorSale]
+    refusals: Sequence[Refusal]
     notes: _Notes
-
-    @property
-    def held(self) -> int:
-        """How many have the lead, and keep it."""
-        return sum(not sale.returned for sale in self.own)
 
 
 def decide(
@@ -119,24 +123,29 @@ def decide(
     campaigns pass the predicates named: what would be, were it not for those.
     """
     sales = list(memory.sales())
-    own = tuple(sale for sale in sales if sale.lead_id == lead.lead_id)
-    others = tuple(sale for sale in sales if sale.lead_id != lead.lead_id)
-    case = _Case(lead, at, memory, own, others, notes := _Notes())
+    own = [sale for sale in sales if sale.lead_id == lead.lead_id]
+    kept = [sale for sale in own if not sale.returned]
+    others = [sale for sale in sales if sale.lead_id != lead.lead_id]
+    refusals = list(memory.refusals())
+    case = _Case(lead, at, memory, own, kept, others, refusals, notes := _Notes())
     prepared = route_for(lead, market)
     slip: Slip | None = None
     if prepared is None:
         notes.failed.append(_failed(market, Reason.NO_ROUTE, market.index.everyone))
     else:
         slip = _slip(case, prepared, resumed_at, lifted)
-    facts = Facts(
-        standings=notes.standings,
-        sales=sales,
-        shares=notes.shares,
-        full=notes.full,
-        bids=list(memory.bids),
-        resumed_at=resumed_at,
+    facts = Facts.trusted(
+        {
+            "standings": notes.standings,
+            "sales": sales,
+            "refusals": refusals,
+            "shares": notes.shares,
+            "full": notes.full,
+            "bids": list(memory.bids),
+            "resumed_at": resumed_at,
+        }
     )
-    trace = Trace(failed=notes.failed, facts=facts)
+    trace = Trace.trusted({"failed": notes.failed, "facts": facts})
     if prepared is None:
         return Decision(None, None, Reason.NO_ROUTE, trace)
     if slip is None:
@@ -171,16 +180,18 @@ def _slip(
     case: _Case, prepared: PreparedRoute, resumed_at: str | None, lifted: Mapping[str, Collection[Reason]]
 ) -> Slip | None:
     route, notes = prepared.route, case.notes
-    room = route.max_sales - case.held
-    tiers = prepared.tiers
-    main = _Section(case, prepared, room, 0, lifted, resumed_at)
+    room = route.max_sales - len(case.kept)
+    second = None if (overflow := prepared.overflow) is None else route_for(case.lead, overflow)
+    tiers, closed, closed_second = tiers_of(prepared, second, case.kept, resumed_at)
+    main = _Section(case, prepared, room, tiers, closed, lifted)
     sections, candidates = [main], main.candidates(sweeper=False)
-    if (overflow := prepared.overflow) is not None and (second := route_for(case.lead, overflow)) is not None:
-        other = _Section(case, second, min(room, 1), len(tiers), lifted)  # nobody is asked there after a sale
+    if second is not None:
+        one = 0 if case.kept else min(room, 1)  # nobody is asked there after a sale
+        other = _Section(case, second, one, tiers, closed_second, lifted, len(prepared.tiers))
         sections.append(other)
         candidates += other.candidates(sweeper=False)
-        tiers = tiers + second.as_overflow
-    candidates += main.candidates(sweeper=True)
+    if route.unsold is not None:
+        candidates += main.candidates(sweeper=True)
     if owner := _owner(case, route, candidates):
         candidates.sort(key=lambda leg: leg.buyer != owner)  # stable: the rest keeps its order
     _cut(candidates, route.max_candidates, sections)
@@ -189,13 +200,15 @@ def _slip(
     if not candidates:
         return None
     deadline = None if route.budget_seconds is None else case.at + timedelta(seconds=route.budget_seconds)
-    return Slip(
-        route=route.id,
-        candidates=candidates,
-        tiers=tiers,
-        max_sales=room,
-        deadline=deadline,
-        paid=bool(case.own),
+    return Slip.trusted(
+        {
+            "route": route.id,
+            "candidates": candidates,
+            "tiers": tiers,
+            "max_sales": room,
+            "deadline": None if deadline is None else in_milliseconds(deadline),
+            "paid": bool(case.own) and not all(sale.unknown for sale in case.own),
+        }
     )
 
 
@@ -207,11 +220,13 @@ class _Section:
         case: _Case,
         prepared: PreparedRoute,
         room: int,
-        first_tier: int,
+        tiers: Sequence[Tier],
+        closed: int,
         lifted: Mapping[str, Collection[Reason]],
-        resumed_at: str | None = None,
+        first_tier: int = 0,
     ) -> None:
         self._case, self._prepared, self._room, self._market = case, prepared, room, prepared.market
+        self._tiers, self._first_tier = tiers, first_tier
         index, lead = self._market.index, case.lead
         source = self._market.sources.get(lead.source, ANY_SOURCE)
         priced = prepared.priced(source, first_tier)
@@ -220,32 +235,38 @@ class _Section:
             rows, floor, margin = prepared.with_bids(priced, bids)
         before = [(Reason.ROUTE_GROUP, prepared.listed)]
         after = [(Reason.PRICE_FLOOR, floor), (Reason.PRICE_MARGIN, margin)]
-        after += self._by_person(_passed_over(prepared, resumed_at) if room > 0 else index.everyone)
+        after += self._by_person(closed if room > 0 else index.everyone)
         expressions = index.expressions(lead.lead, lead.received_at.date(), lead.source)
         exempt = {
             reason: index.mask_of(c for c, reasons in lifted.items() if reason in reasons)
-            for reason in frozenset[Reason]().union(*lifted.values())
+            for reason in (frozenset[Reason]().union(*lifted.values()) if lifted else ())
         }
         self.qualified, self._failed = index.judge(lead.lead, case.at, expressions, before, after, exempt)
         self._limit_shares(exempt)
-        self._rows: list[list[Row]] = [[] for _ in prepared.groups]
-        for row in index.select(self.qualified, rows):
-            self._rows[row.group].append(row)
+        selected = index.select(self.qualified, rows)
+        if len(prepared.groups) == 1:
+            self._rows: list[Sequence[Row]] = [selected]
+        else:
+            self._rows = [[row for row in selected if row.group == place] for place in range(len(prepared.groups))]
 
     def candidates(self, *, sweeper: bool) -> list[Candidate]:
         """The legs of the groups' campaigns, or of the sweeper, in the order in which they are asked."""
         found: list[Candidate] = []
-        for group, rows in zip(self._prepared.groups, self._rows, strict=True):
+        for tier, (group, rows) in enumerate(zip(self._prepared.groups, self._rows, strict=True), self._first_tier):
             if rows and group.sweeper is sweeper:
                 in_order = [rows[place] for place in self._order(group, rows).order]
-                room = min(self._room, group.group.max_sales or self._room)
+                most = self._tiers[tier].max_sales
+                room = self._room if most is None else min(self._room, most)
                 found += legs(in_order, self._prepared.route.legs, room)
-        if not self._case.held:
+        if not (self._case.kept or self._case.refusals):
             return found
-        kept = [leg for leg in found if not leg.exclusive]
-        # A hybrid campaign may have only its exclusive leg left: what it pays for a shared one is not enough.
-        self.fail(Reason.LEAD_SOLD, {leg.campaign for leg in found}.difference(leg.campaign for leg in kept))
-        return kept
+        # A hybrid campaign may have only a leg left that cannot be: for itself alone, or one that it would not have.
+        open_to = [leg for leg in found if not (leg.exclusive and self._case.kept)]
+        self.fail(Reason.LEAD_SOLD, {leg.campaign for leg in found}.difference(leg.campaign for leg in open_to))
+        refused = {(refusal.campaign, refusal.exclusive) for refusal in self._case.refusals}
+        left = [leg for leg in open_to if (leg.campaign, leg.exclusive) not in refused]
+        self.fail(Reason.LEAD_DECLINED, {leg.campaign for leg in open_to}.difference(leg.campaign for leg in left))
+        return left
 
     def fail(self, reason: Reason, campaigns: Collection[str]) -> None:
         """Campaigns that do not come onto the slip after all."""
@@ -275,7 +296,7 @@ class _Section:
             notes.turns.append(Turn(group.key, order.kind, order.total, values))
         return order
 
-    def _by_person(self, passed_over: int) -> list[eligibility.Failed]:
+    def _by_person(self, closed: int) -> list[eligibility.Failed]:
         """Predicates about consent, caps and earlier sales: each reason with the campaigns that pass."""
         case, market = self._case, self._market
         everyone = market.index.everyone
@@ -286,15 +307,15 @@ class _Section:
         # Only caps: what a later version tells of is no reason here, and a hint is not worth a lead.
         full = market.full(case.memory.full)
         found += [(Reason(reason), everyone & ~mask) for reason, mask in full if reason in CAPS]
-        returned = passed_over
-        if case.held:
-            returned |= market.exclusive
+        sold = closed
+        if case.kept:
+            sold |= market.exclusive
         for sale in case.own:
-            # The company of then, and of now: a buyer that has another parent since has the lead all the same.
-            for company in {sale.company, market.company_of_buyer(sale.buyer)}:
-                returned |= market.of_company.get(company, 0)
-        if returned:
-            found.append((Reason.LEAD_SOLD, everyone & ~returned))
+            sold |= market.with_company(sale.buyer, sale.company)
+        if sold:
+            found.append((Reason.LEAD_SOLD, everyone & ~sold))
+        if declined := market.declined(case.refusals):
+            found.append((Reason.LEAD_DECLINED, everyone & ~declined))
         bought = 0
         for sale in case.others:
             days = (case.lead.received_at - sale.received_at) / timedelta(days=1)
@@ -319,17 +340,6 @@ class _Section:
             self.qualified ^= over
 
 
-def _passed_over(prepared: PreparedRoute, resumed_at: str | None) -> int:
-    """The campaigns of the groups before the one that a returned lead starts from."""
-    mask = 0
-    if any(group.tier.name == resumed_at for group in prepared.groups):
-        for group in prepared.groups:
-            if group.tier.name == resumed_at:
-                break
-            mask |= group.mask
-    return mask
-
-
 def _owner(case: _Case, route: Route, candidates: Sequence[Candidate]) -> str | None:
     """The buyer that bought this person's lead last, within the route's days, if it can be asked."""
     if not route.owner_days:
@@ -337,7 +347,7 @@ def _owner(case: _Case, route: Route, candidates: Sequence[Candidate]) -> str | 
     buyers = {leg.buyer for leg in candidates}
     for sale in reversed(case.others):
         age = abs(case.lead.received_at - sale.received_at)
-        if not sale.returned and age < timedelta(days=route.owner_days) and sale.buyer in buyers:
+        if not (sale.returned or sale.unknown) and age < timedelta(days=route.owner_days) and sale.buyer in buyers:
             return sale.buyer
     return None
 
@@ -351,4 +361,4 @@ def _cut(candidates: list[Candidate], most: int, sections: Sequence[_Section]) -
 
 
 def _failed(market: Market, reason: Reason, mask: int) -> Failed:
-    return Failed(reason=reason, vertical=market.name, campaigns=market.index.packed(mask))
+    return Failed.trusted({"reason": reason.value, "vertical": market.name, "campaigns": market.index.packed(mask)})

@@ -8,7 +8,7 @@ from math import ceil
 from typing import Final
 
 from schemas.config.campaign import Campaign
-from schemas.decision import Bid, PriorSale, Share, Standing
+from schemas.decision import Bid, PriorSale, Refusal, Share, Standing
 from streams.routing.decision import Memory
 from streams.routing.memory import UNKNOWN
 from streams.routing.methods import Kind
@@ -36,6 +36,10 @@ class Overheard:
     def sales(self) -> Sequence[PriorSale]:
         """See :class:`streams.routing.decision.Memory`."""
         return self._memory.sales()
+
+    def refusals(self) -> Sequence[Refusal]:
+        """See :class:`streams.routing.decision.Memory`."""
+        return self._memory.refusals()
 
     def standing(self, key: str, kind: Kind, campaigns: Sequence[Campaign]) -> Standing:
         """See :class:`streams.routing.decision.Memory`."""
@@ -80,6 +84,10 @@ class Supposing:
     def sales(self) -> Sequence[PriorSale]:
         """See :class:`streams.routing.decision.Memory`."""
         return self._heard.sales()
+
+    def refusals(self) -> Sequence[Refusal]:
+        """See :class:`streams.routing.decision.Memory`."""
+        return self._heard.refusals()
 
     def standing(self, key: str, kind: Kind, campaigns: Sequence[Campaign]) -> Standing:
         """See :class:`streams.routing.decision.Memory`."""

@@ -59,6 +59,7 @@ class Comparisons:
         self._source = configuration.source_by_id.get(lead.source, ANY_SOURCE)
         self._bids = {bid.campaign: bid for bid in facts.bids}
         self._own = [sale for sale in facts.sales if sale.lead_id == lead.lead_id]
+        self._kept = [sale for sale in self._own if not sale.returned]
         self._others = [sale for sale in facts.sales if sale.lead_id != lead.lead_id]
 
     @property
@@ -79,7 +80,7 @@ class Comparisons:
     @property
     def keepers(self) -> int:
         """How many have the lead, and keep it."""
-        return sum(not sale.returned for sale in self._own)
+        return len(self._kept)
 
     def of(self, campaign: Campaign, reason: Reason, lifted: Collection[Reason] = ()) -> Failing:
         """What a campaign failed by, were it not for the reasons lifted. Never a personal value."""
@@ -109,6 +110,8 @@ class Comparisons:
             return f"the consent names {buyer.name} or {buyer.id}", f"it names {sellers or 'no'} others"
         if reason is Reason.LEAD_SOLD:
             return self._sold(campaign, prepared)
+        if reason is Reason.LEAD_DECLINED:
+            return self._declined(campaign, prepared)
         if reason is Reason.BUYER_BOUGHT_BEFORE:
             return self._bought_before(campaign)
         if reason is Reason.SHARE_LIMIT:
@@ -173,14 +176,42 @@ class Comparisons:
         company = prepared.market.company_of(campaign)
         now = prepared.market.company_of_buyer
         if had := [sale for sale in self._own if company in (sale.company, now(sale.buyer))]:
-            kept = any(not sale.returned for sale in had)
-            return f"{company} has not had this lead", "it has it" if kept else "it returned it"
+            kept = [sale for sale in had if not sale.returned]
+            has = "it may have it" if all(sale.unknown for sale in kept) else "it has it"
+            return f"{company} has not had this lead", has if kept else "it returned it"
         if keepers and (campaign.exclusivity is not Exclusivity.SHARED):
             return "nobody has this lead", f"{keepers} of at most {most} keep it"
-        group = next(
-            (g.tier.name for g in prepared.groups if g.mask & prepared.market.index.mask_of([campaign.id])), ""
-        )
-        return f"group {self._facts.resumed_at} or a later one, as it was returned there", f"group {group}"
+        return self._passed_over(campaign, prepared)
+
+    def _passed_over(self, campaign: Campaign, prepared: PreparedRoute) -> tuple[str, str]:
+        """Of one whose group is closed by sales that stand, or before the one that a return starts from."""
+        bit = prepared.market.index.mask_of([campaign.id])
+        group = next((group for group in prepared.groups if group.mask & bit), None)
+        if group is None:
+            return "", ""
+        second = prepared is not self._sections[0][1]
+        if second and self._kept:
+            return f"nobody has this lead, to be asked as {prepared.route.id}", f"{self.keepers} keep it"
+        name = group.key if second else group.tier.name
+        own = sum(sale.tier == name for sale in self._kept)
+        if group.tier.max_sales is not None and own >= group.tier.max_sales:
+            return f"at most {group.tier.max_sales} sales in group {name}", f"{own} keep it"
+        before = prepared.groups[: prepared.groups.index(group)]
+        names = {sale.tier for sale in self._kept}
+        if stopped := next((one.tier.name for one in before if one.tier.stop and one.tier.name in names), None):
+            return f"no sale in group {stopped}, which ends with one", "one keeps it"
+        return f"group {self._facts.resumed_at} or a later one, as it was returned there", f"group {name}"
+
+    def _declined(self, campaign: Campaign, prepared: PreparedRoute) -> tuple[str, str]:
+        """By a word of its own, or of its company."""
+        refusals = self._facts.refusals
+        for refusal in refusals:
+            if refusal.campaign == campaign.id:
+                return f"{campaign.id} has not declined this lead", refusal.reason
+        company = prepared.market.company_of(campaign)
+        now = prepared.market.company_of_buyer
+        said = next((r.reason for r in refusals if company in (r.company, now(r.buyer))), "")
+        return f"{company} has not declined this lead", said
 
     def _bought_before(self, campaign: Campaign) -> tuple[str, str]:
         market = market_of(self._configuration, campaign.vertical)

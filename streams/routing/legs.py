@@ -36,7 +36,7 @@ def legs(ordered: Sequence[Offerable], mode: Legs, max_sales: int) -> list[Candi
     the legs stay in the method's order, and of a hybrid campaign's two the higher price is first.
     """
     if mode is Legs.COMPARE and max_sales == 1:
-        return [leg for own in ordered for leg in _higher_first(own)]
+        return _each_higher_first(ordered)
     exclusive = [leg for own in ordered if (leg := own.exclusive) is not None]
     shared = [leg for own in ordered if (leg := own.shared) is not None]
     if mode is Legs.SHARED_FIRST:
@@ -59,8 +59,13 @@ def shared_total(shared: Iterable[Candidate], max_sales: int) -> Decimal:
     return sum(best.values(), NOTHING)
 
 
-def _higher_first(own: Offerable) -> tuple[Candidate, ...]:
-    exclusive, shared = own.exclusive, own.shared
-    if exclusive is None or shared is None:
-        return tuple(leg for leg in (exclusive, shared) if leg is not None)
-    return (shared, exclusive) if shared.price > exclusive.price else (exclusive, shared)
+def _each_higher_first(ordered: Iterable[Offerable]) -> list[Candidate]:
+    found: list[Candidate] = []
+    for own in ordered:  # nearly every lead is sold once, so that this is asked of each campaign that qualifies
+        exclusive, shared = own.exclusive, own.shared
+        if exclusive is None or shared is None:
+            if (only := exclusive or shared) is not None:
+                found.append(only)
+        else:
+            found += (shared, exclusive) if shared.price > exclusive.price else (exclusive, shared)
+    return found

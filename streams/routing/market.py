@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -19,8 +19,9 @@ from schemas.config.margin import NO_LOSS
 from schemas.config.release import Configuration
 from schemas.config.route import Group, Method, Route
 from schemas.config.source import Source
-from schemas.decision import Bid, Candidate, Tier
+from schemas.decision import Bid, Candidate, Refusal, Tier
 from schemas.expressions import names_read
+from schemas.reasons import Reason
 from streams.routing.eligibility import STANDARD_VERTICAL, EligibilityIndex
 from streams.routing.lead_values import LeadValues
 from streams.routing.prices import PLACES, least_price
@@ -271,6 +272,8 @@ class Market:
         exclusive = (c.id for c in self.index.campaigns if c.exclusivity is Exclusivity.EXCLUSIVE)
         self.exclusive: Final = self.index.mask_of(exclusive)
         """The campaigns that buy only what nobody else gets."""
+        hybrid = (c.id for c in self.index.campaigns if c.exclusivity is Exclusivity.HYBRID)
+        self._hybrid = self.index.mask_of(hybrid)
         self.limited: Final = self.index.mask_of(c.id for c in self.index.campaigns if c.max_share is not None)
         """The campaigns that have a share limit."""
         self._full: tuple[Mapping[str, str], list[tuple[str, int]]] = ({}, [])
@@ -308,6 +311,26 @@ class Market:
     def company_of_buyer(self, buyer: str) -> str:
         """The parent company of a buyer, or the buyer, also where the release has no such buyer any more."""
         return self._companies.get(buyer, buyer)
+
+    def with_company(self, buyer: str, company: str) -> int:
+        """The campaigns of the company that a buyer was of, and of the one it is of now: one that has another parent
+        since has had its leads all the same."""
+        return self.of_company.get(company, 0) | self.of_company.get(self.company_of_buyer(buyer), 0)
+
+    def declined(self, refusals: Sequence[Refusal]) -> int:
+        """The campaigns that none of a lead's legs are left of, after these refusals. Where a buyer has the lead from
+        elsewhere its company has; a hybrid campaign that would not have it alone may still share it."""
+        if not refusals:
+            return 0
+        mask, legs = 0, {(refusal.campaign, refusal.exclusive) for refusal in refusals}
+        for refusal in refusals:
+            if refusal.reason == Reason.BUYER_DUPLICATE:
+                mask |= self.with_company(refusal.buyer, refusal.company)
+                continue
+            bit = self.index.mask_of((refusal.campaign,))
+            if not bit & self._hybrid or (refusal.campaign, not refusal.exclusive) in legs:
+                mask |= bit
+        return mask
 
     def bought_before(self, buyer: str, company: str, days: float) -> int:
         """The campaigns that are closed to a person whose lead this buyer bought so many days ago."""

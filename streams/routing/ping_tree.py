@@ -36,7 +36,8 @@ class _Asking:
 
     def __init__(self, memory: Memory, bids: Sequence[Bid]) -> None:
         self.full, self.bids = memory.full, bids
-        self.sales, self.standing, self.share = memory.sales, memory.standing, memory.share
+        self.sales, self.refusals = memory.sales, memory.refusals
+        self.standing, self.share = memory.standing, memory.share
 
 
 def pings(

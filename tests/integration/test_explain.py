@@ -126,6 +126,8 @@ def attempt_at(routed: LeadRouted, cursor: int) -> Delivery:
     return Delivery(
         **common, person=routed.person, campaign=leg.campaign, buyer=leg.buyer, outcome="accepted", reason=None,
         price=Decimal(30), reference="r-1", http_status=200, posts=1, latency_ms=12.0,
+        company=leg.company, exclusive=leg.exclusive, route=routed.slip.route, tier=routed.slip.tiers[leg.tier].name,
+        decision=routed.attempt, over=True,
     )  # fmt: skip
 
 

@@ -22,9 +22,8 @@ from schemas.config.route import Route
 from schemas.config.source import Source
 from schemas.config.vertical import Vertical
 from schemas.decision import Candidate, Slip, Tier
-from schemas.events import Event, Lead, LeadDelivered, LeadUndelivered, LeadUnique, LeadValidated, Offer
+from schemas.events import Delivery, Event, Lead, LeadUnique, LeadValidated, Offer, Outcome
 from schemas.identity import LEADS_NAMESPACE, Step, attempt_of, event_id, person
-from schemas.reasons import Reason
 from streams.stage import Context
 
 NOW = datetime(2026, 3, 4, 17, 0, tzinfo=UTC)
@@ -187,37 +186,42 @@ def offer(
     return Offer(**common | fields | changes)
 
 
-def delivered(name: object, buyer: str, *, who: object = None, run: int = 0, **changes: Any) -> LeadDelivered:
-    """The sale of a lead to a buyer, by a campaign of the same name."""
-    common = _envelope(name, Step.DELIVERY, run, "solar", NOW)
+def answered(
+    name: object,
+    campaign: str,
+    outcome: str = Outcome.ACCEPTED,
+    *,
+    who: object = None,
+    run: int = 0,
+    decision: int = 0,
+    cursor: int = 0,
+    **changes: Any,
+) -> Delivery:
+    """How a leg of a lead's slip ended, the last one unless it is said otherwise, of a campaign whose buyer has its
+    name."""
+    common = _envelope(name, Step.ATTEMPT, run, "solar", NOW)
+    attempt = attempt_of(decision, cursor)
+    common |= {"event_id": event_id(lead_id(name), Step.ATTEMPT, run, attempt), "attempt": attempt}
+    sold = outcome == Outcome.ACCEPTED
     fields: dict[str, Any] = {
         "person": person(SECRET, phone=str(who or name), email=None),
-        "campaign": buyer,
-        "buyer": buyer,
-        "company": buyer,
-        "price": Decimal(1),
+        "campaign": campaign,
+        "buyer": campaign,
+        "outcome": str(outcome),
+        "reason": None if sold else f"buyer.{outcome}",
+        "price": Decimal(1) if sold else None,
         "reference": None,
-        "payout": Decimal(0),
+        "http_status": None,
+        "posts": 1,
+        "latency_ms": 1.0,
+        "company": campaign,
         "exclusive": True,
         "route": "all",
         "tier": "all",
-        "decision": 0,
-        "declines": [],
+        "decision": decision,
+        "over": True,
     }
-    return LeadDelivered(**common | fields | changes)
-
-
-def undelivered(name: object, reason: Reason, *, run: int = 0, **changes: Any) -> LeadUndelivered:
-    """The end of a lead that nobody took."""
-    common = _envelope(name, Step.DELIVERY, run, "solar", NOW)
-    fields: dict[str, Any] = {
-        "person": person(SECRET, phone=str(name), email=None),
-        "reason": reason,
-        "declines": [],
-        "route": "all",
-        "decision": 0,
-    }
-    return LeadUndelivered(**common | fields | changes)
+    return Delivery(**common | fields | changes)
 
 
 def without_clock(event: Event) -> Event:

@@ -53,7 +53,7 @@ SLIP = Slip(
 )
 TRACE = Trace(
     failed=[Failed(reason="filter.state", vertical="solar", campaigns=b"\xa0")],
-    facts=Facts(standings=[], sales=[], shares=[], full={"north": "cap.day"}, bids=[], resumed_at=None),
+    facts=Facts(standings=[], sales=[], refusals=[], shares=[], full={"north": "cap.day"}, bids=[], resumed_at=None),
 )
 DECLINES = [Decline(cursor=0, campaign="west", buyer="sunpath", reason="buyer.rejected")]
 SOLD = {"campaign": "west", "buyer": "sunpath"}
@@ -95,6 +95,12 @@ DETAILS: dict[type[Event], dict[str, Any]] = {
         "http_status": 200,
         "posts": 1,
         "latency_ms": 12.5,
+        "company": "sun",
+        "exclusive": True,
+        "route": "west-first",
+        "tier": "first",
+        "decision": 0,
+        "over": True,
     },
     LeadDelivered: {
         "person": f"{MARK}-person",

@@ -157,6 +157,7 @@ def attempts_are_consistent(found: Found) -> None:
                 why = attempt.reason or attempt.outcome
                 declines.append(Decline(cursor=offer.cursor, campaign=leg.campaign, buyer=leg.buyer, reason=why))
             expected = following(slip, offer.cursor, sales, declines)
+            assert attempt.over == (expected is None), "over before the slip's end, or never"
         assert expected is None, "given up before the slip's end"
         real = [slip.candidates[sale.cursor].campaign for sale in sales if not sale.unknown]
         assert sorted(event.campaign for event in sold.get(place, ())) == sorted(real)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from kit.builders import NOW, campaign, cap, configuration, context, lead_id, offer, without_clock
+from kit.builders import NOW, campaign, cap, configuration, context, lead_id, offer, slip, without_clock
 
 from connectors.outbound.contract import Answer
 from schemas.codec import decode, encode
+from schemas.config.buyer import Buyer
 from schemas.config.release import Configuration
+from schemas.decision import Candidate
 from schemas.events import Delivery, LeadDelivered, LeadUndelivered, Offer, Outcome
 from schemas.identity import idempotency_key
 from schemas.messages import Capacity
 from schemas.reasons import Reason
 from schemas.record import KafkaRecord
-from streams.delivery.counters import COUNTERS
+from streams.delivery.counters import COUNTERS, TOTALS
 from streams.delivery.ledger import LEDGER, Status
 from streams.delivery.stage import DeliveryStage, Post
 from streams.execution import Intent
@@ -251,6 +254,57 @@ def test_a_campaign_that_is_gone_is_passed_over() -> None:
     assert posts == []
     assert [type(e) for e in outputs] == [Delivery, Offer]
     assert outputs[0].reason == Reason.CAMPAIGN_UNKNOWN
+
+
+def moved() -> tuple[Configuration, Configuration, Offer]:
+    """A campaign of b1, the same of b2, and an offer to it while it was b1's; the two are one company."""
+    accounts = [Buyer(id=name, name=name, parent="sun", credit=Decimal(100)) for name in ("b1", "b2")]
+    first, second = (campaign("one", buyer=name, price="40") for name in ("b1", "b2"))
+    leg = Candidate(campaign="one", buyer="b1", company="sun", price=Decimal(40), exclusive=True, tier=0)
+    two = Candidate(campaign="two", buyer="two", company="two", price=Decimal(20), exclusive=True, tier=0)
+    before, after = (configuration(one, TWO, buyers=accounts) for one in (first, second))
+    return before, after, offer("x", slip([leg, two]))
+
+
+def test_a_campaign_that_another_buyer_has_now_is_passed_over() -> None:
+    """Another buyer's money would be spent on a lead that the events say the first one has."""
+    _, after, sent = moved()
+    tables = Tables()
+    (attempt, following), posts = plan(tables, sent, release=after)
+    assert posts == []
+    assert (attempt.outcome, attempt.buyer, attempt.reason) == ("skipped", "b1", Reason.CAMPAIGN_UNKNOWN)
+    assert isinstance(following, Offer)
+    assert following.cursor == 1
+    assert [entry.buyer for entry in tables[LEDGER].values()] == ["b1"]
+    assert list(tables[TOTALS].values()) == []
+
+
+def test_a_post_under_way_is_charged_to_the_buyer_that_it_was_made_to() -> None:
+    before, after, sent = moved()
+    tables = Tables()
+    _, posts = plan(tables, sent, release=before)
+    _, sold, *_ = settle(tables, posts, ACCEPTED, after)
+    assert isinstance(sold, LeadDelivered)
+    assert (sold.buyer, [entry.buyer for entry in tables[LEDGER].values()]) == ("b1", ["b1"])
+    assert dict(tables.store.items(TOTALS)) == {"buyer:b1:total:spend::UTC:": 400_000}
+
+
+def test_after_a_crash_another_buyer_is_not_asked_in_place_of_the_first() -> None:
+    """It does not know the first post's key, so the lead could be sold to both."""
+    before, after, sent = moved()
+    tables = Tables()
+    plan(tables, sent, release=before)
+    (attempt, held), posts = plan(tables, sent, release=after)
+    assert posts == []
+    assert (attempt.outcome, attempt.buyer, held.reason) == ("unknown", "b1", Reason.OUTCOME_UNKNOWN)
+    assert dict(tables.store.items(TOTALS)) == {"buyer:b1:total:spend::UTC:": 400_000}
+
+
+def test_an_offer_of_an_earlier_run_is_told_nothing_of_the_sale_since() -> None:
+    tables = Tables()
+    settle(tables, plan(tables, sent := offer("x", SLIP, decision=1))[1], Answer(Outcome.ERROR))
+    settle(tables, plan(tables, offer("x", SLIP, run=1))[1], ACCEPTED)
+    assert plan(tables, sent) == ([], [])
 
 
 def test_row_4_lead_level_test_flag_is_routed_and_never_posted() -> None:

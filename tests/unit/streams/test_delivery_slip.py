@@ -90,6 +90,15 @@ def pass_along(
                 {Delivery: told.attempts, LeadDelivered: told.sold, LeadUndelivered: told.unsold}[type(event)].append(
                     event
                 )
+    # Each attempt says what its leg was, and the last one that it is the last.
+    assert [attempt.over for attempt in told.attempts] == [False] * (len(told.attempts) - 1) + [True] * bool(
+        told.attempts
+    )
+    for attempt in told.attempts:
+        own = first.slip.candidates[attempt.attempt % 500]
+        assert (attempt.company, attempt.exclusive) == (own.company, own.exclusive)
+        assert (attempt.route, attempt.tier) == (first.slip.route, first.slip.tiers[own.tier].name)
+        assert attempt.decision == first.decision
     return told
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from kit.builders import NOW, campaign, cap, configuration, context, delivered, lead, undelivered, unique
+from kit.builders import NOW, answered, campaign, cap, configuration, context, lead, unique
 
 from schemas.config.buyer import Buyer
 from schemas.config.campaign import Campaign
@@ -93,7 +93,7 @@ def test_row_71_decision_trace_per_lead_and_campaign_with_the_failing_predicate_
     )
     release = configuration(*own, buyers=buyers, sources=[Source(id="quoteharbor", payout=Decimal(9))], routes=[made])
     tables, stage = Tables(), Routing()
-    stage.process([delivered("before", "again", who="ada")], tables, context(release))
+    stage.process([answered("before", "again", who="ada")], tables, context(release))
     tables.commit(NOW)
     asked = unique(1, who="ada", received_at=NOW + timedelta(days=2))
     full = {"capped": "cap.day", "broke": "credit.exhausted"}
@@ -128,7 +128,7 @@ def test_the_values_of_a_lead_that_was_sold_or_that_no_route_takes() -> None:
     groups = [{"campaigns": ["late"]}, {"campaigns": ["a", "b", "sister", "x"]}]
     release = configuration(*own, buyers=buyers, routes=[route(*groups, max_sales=2)])
     tables, stage = Tables(), Routing()
-    stage.process([delivered(1, "a", company="g", exclusive=False)], tables, context(release))
+    stage.process([answered(1, "a", company="g", exclusive=False)], tables, context(release))
     tables.commit(NOW)
     memory = TableMemory(tables, unique(1), NOW.date(), {})
     found = explain_anew(unique(1), NOW, release, memory, "g1")
@@ -150,7 +150,7 @@ def test_a_hybrid_campaign_whose_shared_price_is_not_enough_is_told_that_others_
     own.append(campaign("a", exclusivity="shared", price=20))
     release = configuration(*own, routes=[route(max_sales=3, floor="10")])
     tables = Tables()
-    Routing().process([delivered(1, "a", exclusive=False)], tables, context(release))
+    Routing().process([answered(1, "a", exclusive=False)], tables, context(release))
     tables.commit(NOW)
     found = explain_anew(unique(1), NOW, release, TableMemory(tables, unique(1), NOW.date(), {}))
     assert first_place(found, "s") == 1
@@ -451,30 +451,31 @@ class Partition:
 
     def _answer(self, offer: Offer) -> None:
         rng, slip = self.rng, offer.slip
-        said = rng.random()
         who = {"lead_id": offer.lead_id, "person": offer.person, "run": offer.run, "decision": offer.decision}
-        if said < 0.35:
-            reason = Reason.OUTCOME_UNKNOWN if said < 0.02 else Reason.ALL_DECLINED
-            self._give(undelivered("some", reason, **who))
-            return
         legs = rng.sample(slip.candidates, min(len(slip.candidates), rng.randint(1, slip.max_sales)))
-        for leg in legs if not legs[0].exclusive else legs[:1]:
-            sale = delivered(
+        legs = legs if not legs[0].exclusive else legs[:1]
+        for leg in legs:
+            said = rng.random()
+            outcome = "unknown" if said < 0.02 else "rejected" if said < 0.3 else "error" if said < 0.35 else "accepted"
+            ended = answered(
                 "some",
-                leg.buyer,
+                leg.campaign,
+                outcome,
                 **who,
-                campaign=leg.campaign,
+                buyer=leg.buyer,
                 company=leg.company,
                 exclusive=leg.exclusive,
                 tier=slip.tiers[leg.tier].name,
                 received_at=offer.received_at,
+                over=leg is legs[-1],
             )
-            self._give(sale)
-            if rng.random() < 0.2:
-                common = sale.model_dump(include=set(Feedback.model_fields) - {"kind", "reason", "amount"})
+            offers = self._give(ended)
+            if outcome == "accepted" and rng.random() < 0.2:
+                common = ended.model_dump(include=set(Feedback.model_fields) - {"kind", "reason", "amount"})
                 self.now += timedelta(hours=rng.randint(0, 3))
-                for again in self._give(Feedback(**common, kind=FeedbackKind.RETURN, reason=None, amount=None)):
-                    self._answer(again)
+                offers += self._give(Feedback(**common, kind=FeedbackKind.RETURN, reason=None, amount=None))
+            for again in offers:
+                self._answer(again)
 
 
 def test_explain_agrees_with_the_event_for_every_lead_of_a_10000_lead_run() -> None:
@@ -500,7 +501,7 @@ def test_explain_agrees_with_the_event_for_every_lead_of_a_10000_lead_run() -> N
     expected = {
         "campaign.paused", "filter.state", "filter.radius", "filter.area_code", "schedule.closed", "filter.expression",
         "route.group", "consent.seller_not_named", "price.floor", "price.margin", "lead.sold", "buyer.bought_before",
-        "share.limit", "route.slip_full", "route.none", *CAP_REASONS,
+        "lead.declined", "share.limit", "route.slip_full", "route.none", *CAP_REASONS,
     }  # fmt: skip
     assert expected <= set(told_reasons) | never, expected - set(told_reasons)
     kinds = Counter(type(event).__name__ for event, _ in partition.decided)

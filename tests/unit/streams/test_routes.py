@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kit.builders import NOW, STATES, campaign, configuration, context, delivered, lead, undelivered, unique
+from kit.builders import NOW, STATES, answered, campaign, configuration, context, lead, unique
 
 from schemas.codec import encode
 from schemas.config.buyer import Buyer
@@ -20,13 +20,14 @@ from schemas.config.campaign import Campaign
 from schemas.config.release import Configuration
 from schemas.config.route import Legs, Method, Route
 from schemas.config.source import Source
-from schemas.events import Consent, Decline, Feedback, FeedbackKind, LeadRouted, LeadUnrouted, Offer
+from schemas.events import Consent, Feedback, FeedbackKind, LeadRouted, LeadUnrouted, Offer
 from schemas.reasons import Reason
 from streams.routing import stage
 from streams.routing.explanation import agrees, made_again, reasons_of
+from streams.routing.holds import HOLDS, LEADS
 from streams.routing.market import prices_of
 from streams.routing.memory import RATES
-from streams.routing.stage import HOLDS, LEADS, Routing
+from streams.routing.stage import Routing
 from streams.tables import Tables
 
 
@@ -142,7 +143,7 @@ def test_row_23_parent_company_exclusion() -> None:
     desk = Desk(release)
     routed, *_ = desk.give(unique(1))
     assert [leg.company for leg in routed.slip.candidates] == ["group", "group", "c"]
-    desk.give(delivered(1, "a", company="group", exclusive=False))
+    desk.give(answered(1, "a", company="group", exclusive=False))
     again, offer = desk.give(returned(1, "a"))
     assert written(again) == "c~"
     assert why(release, again) == {"a": "lead.sold", "b": "lead.sold"}
@@ -155,14 +156,10 @@ def test_row_25_earnings_per_lead_from_what_buyers_answered() -> None:
     assert desk.slip(unique("first")) == "picky sure"  # nobody knows yet: the price tells
     for n in range(20):
         desk.give(unique(n))
-        no = Decline(cursor=0, campaign="picky", buyer="picky", reason=Reason.BUYER_REJECTED)
-        capped = Decline(
-            cursor=1, campaign="sure", buyer="sure", reason=Reason.CAP_DAY
-        )  # says nothing of what it takes
         if n % 5:
-            desk.give(delivered(n, "sure", declines=[no]))
-        else:
-            desk.give(delivered(n, "picky"), undelivered(n, Reason.ALL_DECLINED, declines=[capped]))
+            desk.give(answered(n, "picky", "rejected", over=False), answered(n, "sure", cursor=1))
+        else:  # a cap says nothing of what it takes
+            desk.give(answered(n, "sure", "skipped", reason=Reason.CAP_DAY, over=False), answered(n, "picky"))
     assert desk.slip(unique("later")) == "sure picky"
     rates = {campaign: rate.value for campaign, rate in desk.tables[RATES].items()}
     assert rates["picky"] == pytest.approx(5 / 22, abs=0.02)
@@ -173,7 +170,7 @@ def test_row_26_returning_lead_to_its_owner() -> None:
     own = [campaign("a", priority=1), campaign("b", priority=2)]
     desk = Desk(configuration(*own, routes=[route(owner_days=60)]))
     assert desk.slip(unique(1, who="ada")) == "a b"
-    desk.give(delivered(1, "b", who="ada"))
+    desk.give(answered(1, "b", who="ada"))
     assert desk.slip(unique(2, who="ada", received_at=NOW + timedelta(days=59))) == "b a"
     assert desk.slip(unique(3, who="ada", received_at=NOW + timedelta(days=60))) == "a b"
     assert desk.slip(unique(4, who="bob")) == "a b"
@@ -234,12 +231,12 @@ def test_row_31_hold_queue_with_re_check_on_release() -> None:
     assert (offer.decision, offer.attempt, offer.lead) == (1, 500, unique(1).lead)
     assert desk.wait(hours=1) == []  # on offer now
     # Every candidate declines: on hold again, until it is too old.
-    desk.give(undelivered(1, Reason.ALL_DECLINED, decision=1))
+    desk.give(answered(1, "a", "error", decision=1))
     routed, offer = desk.wait(minutes=10)
     assert (routed.attempt, offer.attempt) == (2, 1000)
-    desk.give(undelivered(1, Reason.ALL_DECLINED, decision=1))  # of a decision before
+    desk.give(answered(1, "a", "error", decision=1))  # of a decision before
     assert desk.wait(minutes=10) == []
-    desk.give(undelivered(1, Reason.ALL_DECLINED, decision=2))
+    desk.give(answered(1, "a", "error", decision=2))
     assert desk.wait(hours=1) == []
     assert (list(desk.tables[HOLDS].items()), list(desk.tables[LEADS].items())) == ([], [])
 
@@ -248,7 +245,7 @@ def test_row_31_hold_queue_with_re_check_on_release() -> None:
 def test_a_lead_that_somebody_may_have_or_that_is_a_test_is_not_held(reason: Reason) -> None:
     desk = Desk(configuration(campaign("a"), routes=[route(unsold={"hold": {}})]))
     desk.give(unique(1, content=lead(test=reason is Reason.LEAD_TEST)))
-    desk.give(undelivered(1, reason))
+    desk.give(answered(1, "a", "unknown" if reason is Reason.OUTCOME_UNKNOWN else "skipped", reason=reason))
     assert desk.wait(hours=1) == []
     assert list(desk.tables[LEADS].items()) == []
 
@@ -258,34 +255,37 @@ def test_row_32_automatic_re_route_of_returned_leads() -> None:
     release = configuration(*map(campaign, "abcd"), routes=[route(*groups, reroute_returns_days=5)])
     desk = Desk(release)
     assert desk.slip(unique(1)) == "a b c d"
-    desk.give(delivered(1, "b", tier="next"))
+    desk.give(answered(1, "b", tier="next"))
     desk.now += timedelta(days=4)
     routed, offer = desk.give(returned(1, "b"))
     # From the group of the buyer that returned it on, and without that buyer.
     assert (written(routed), routed.attempt, offer.decision) == ("c d", 1, 1)
     assert why(release, routed) == {"a": "lead.sold", "b": "lead.sold"}
     assert desk.give(returned(1, "b")) == []  # told again
-    desk.give(delivered(1, "c", tier="next", decision=1))
+    desk.give(answered(1, "c", tier="next", decision=1))
     assert desk.give(returned(1, "c")) == []  # once only
-    desk.give(unique(2), delivered(2, "a", tier="first"))
+    desk.give(unique(2), answered(2, "a", tier="first"))
     desk.now += timedelta(days=1)
     assert desk.give(returned(2, "a")) == []  # too old
     assert desk.give(returned(3, "a")) == []  # never sold
+    assert desk.wait(seconds=5) == []  # forgotten when it is too old, to the day
     assert list(desk.tables[LEADS].items()) == []
 
 
 def test_a_lead_that_is_returned_while_others_are_asked_is_not_offered_twice_at_once() -> None:
     release = configuration(shared("a"), shared("b"), shared("c"), routes=[route(max_sales=2, reroute_returns_days=5)])
     desk = Desk(release)
-    desk.give(unique(1), delivered(1, "a", exclusive=False))
+    desk.give(unique(1), answered(1, "a", exclusive=False, over=False))
     assert desk.give(returned(1, "a")) == []  # b is being asked
+    routed, _ = desk.give(answered(1, "b", exclusive=False, cursor=1))
+    assert (written(routed), routed.slip.max_sales) == ("c~", 1)
 
 
 def test_a_lead_that_others_keep_is_shared_on_but_never_sold_exclusively() -> None:
     own = [shared("a"), shared("b"), shared("c"), campaign("x", price=99)]
     release = configuration(*own, routes=[route(max_sales=2, reroute_returns_days=5)])
     desk = Desk(release)
-    desk.give(unique(1), delivered(1, "a", exclusive=False), delivered(1, "b", exclusive=False, attempt=1))
+    desk.give(unique(1), answered(1, "a", exclusive=False), answered(1, "b", exclusive=False, cursor=1))
     routed, _ = desk.give(returned(1, "a"))
     assert (written(routed), routed.slip.max_sales) == ("c~", 1)
     assert why(release, routed) == {"a": "lead.sold", "b": "lead.sold", "x": "lead.sold"}
@@ -322,7 +322,7 @@ def test_row_50_buyer_level_dedup(scope: str, buyer: str, days: int, expected: s
     ]
     release = configuration(campaign("a", priority=1), campaign("b", priority=2), buyers=buyers)
     desk = Desk(release)
-    desk.give(unique(1, who="ada"), delivered(1, buyer, who="ada", company="g"))
+    desk.give(unique(1, who="ada"), answered(1, buyer, who="ada", company="g"))
     routed, *_ = desk.give(unique(2, who="ada", received_at=NOW + timedelta(days=days)))
     assert written(routed) == expected
     if expected == "b":
@@ -356,7 +356,7 @@ def test_a_buyer_that_has_another_parent_since_has_its_leads_all_the_same() -> N
         return configuration(*map(shared, "abc"), buyers=buyers, routes=[route(max_sales=2, reroute_returns_days=5)])
 
     desk = Desk(release("before"))
-    sales = delivered(1, "a", company="before", exclusive=False), delivered(1, "b", exclusive=False, attempt=1)
+    sales = answered(1, "a", company="before", exclusive=False), answered(1, "b", exclusive=False, cursor=1)
     desk.give(unique(1), *sales)
     desk.release = release("after")
     (routed, _) = desk.give(returned(1, "b"))
@@ -405,7 +405,7 @@ def test_no_more_are_asked_than_the_route_says() -> None:
 
 
 def returned(name: object, buyer: str) -> Feedback:
-    common = delivered(name, buyer).model_dump(include=set(Feedback.model_fields) - {"kind", "reason", "amount"})
+    common = answered(name, buyer).model_dump(include=set(Feedback.model_fields) - {"kind", "reason", "amount"})
     return Feedback(**common, kind=FeedbackKind.RETURN, reason="disconnected", amount=None)
 
 
@@ -471,8 +471,8 @@ def life(desk: Desk, steps: Iterable[tuple[str, int, bool]]) -> list[Any]:
         found += events
         if sold and isinstance(events[-1], Offer):
             leg = events[-1].slip.candidates[0]
-            changes = {"campaign": leg.campaign, "company": leg.company, "exclusive": leg.exclusive}
-            desk.give(delivered(number, leg.buyer, who=who, received_at=at, **changes))
+            changes = {"buyer": leg.buyer, "company": leg.company, "exclusive": leg.exclusive}
+            desk.give(answered(number, leg.campaign, who=who, received_at=at, **changes))
     return found
 
 
@@ -577,7 +577,7 @@ def test_a_hybrid_campaign_ranks_by_the_legs_that_pay_enough() -> None:
 def test_a_replay_after_a_return_leaves_the_sales_that_stand() -> None:
     release = configuration(shared("a"), shared("b"), routes=[route(max_sales=2, reroute_returns_days=5)])
     desk = Desk(release)
-    desk.give(unique(1), delivered(1, "a", exclusive=False), delivered(1, "b", exclusive=False, attempt=1))
+    desk.give(unique(1), answered(1, "a", exclusive=False), answered(1, "b", exclusive=False, cursor=1))
     desk.give(returned(1, "b"))
     replayed, *_ = desk.give(unique(1, run=1))
     # A number of its own: in the warehouse it does not take the place of the first one's sale.

@@ -9,20 +9,22 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kit.builders import NOW, STATES, campaign, configuration, context, delivered, lead, undelivered, unique
+from kit.builders import NOW, STATES, answered, campaign, configuration, context, lead, unique
 
 from schemas.codec import encode
 from schemas.config.campaign import Campaign
 from schemas.config.release import Configuration
-from schemas.events import Event, LeadRouted, LeadUnique, LeadUnrouted, Offer
+from schemas.events import Event, LeadRouted, LeadUnique, LeadUnrouted, Offer, Outcome
 from schemas.identity import Step, event_id
 from schemas.reasons import Reason
+from streams.routing.decided import DECISIONS, REDECIDABLE, Status
 from streams.routing.explanation import reasons_of
-from streams.routing.stage import DECISIONS, REDECIDABLE, Routing, Status
+from streams.routing.stage import Routing
 from streams.stage import Context
 from streams.tables import Tables
 
 STAGE = Routing()
+OUTCOMES = {Status.SOLD: Outcome.ACCEPTED, Status.HELD: Outcome.UNKNOWN, Status.UNSOLD: Outcome.ERROR}
 
 
 def through(tables: Tables, now: Context, *arrivals: Event) -> list[Any]:
@@ -37,9 +39,7 @@ def through(tables: Tables, now: Context, *arrivals: Event) -> list[Any]:
 
 def ended(name: object, status: Status, run: int = 0) -> Event:
     """How delivery reports the end of a lead."""
-    if status is Status.SOLD:
-        return delivered(name, "a", run=run)
-    return undelivered(name, Reason.OUTCOME_UNKNOWN if status is Status.HELD else Reason.ALL_DECLINED, run=run)
+    return answered(name, "a", OUTCOMES[status], run=run)
 
 
 def offers(events: list[Any]) -> list[Offer]:
@@ -208,25 +208,27 @@ def test_whatever_comes_a_lead_that_someone_has_is_not_offered_in_another_run(
 ) -> None:
     """Deliveries, ends and replays of three leads in any order."""
     tables, now = Tables(), context(configuration(campaign("a"), campaign("b")))
-    known: dict[int, tuple[Status, int]] = {}  # by lead: where it stands, and the run that decided
-    answered: dict[int, int] = {}  # by lead: the last run that was told
-    sold: set[int] = set()
+    known: dict[int, tuple[Status, int, int]] = {}  # by lead: where it stands, and the run and number of the decision
+    told: dict[int, int] = {}  # by lead: the last run that was told
+    has: dict[int, Status] = {}  # by lead: that a has it, or perhaps
     for name, run, status in steps:
         before = known.get(name)
         if status is not None:
             through(tables, now, ended(name, status, run))
-            if status is Status.SOLD:
-                sold.add(name)
-            if before and before[0] is not Status.SOLD and run >= before[1]:
-                known[name] = (status, before[1])
+            if has.get(name) is not Status.SOLD:
+                has[name] = status
+            if before and (run, 0) >= before[1:]:
+                known[name] = (has[name], *before[1:])
             continue
         events = through(tables, now, unique(name, run=run))
-        told = name not in answered or run > answered[name]
-        assert bool(events) == told
-        decided_anew = before is None or (told and before[0] in REDECIDABLE)
-        assert bool(offers(events)) == (decided_anew and name not in sold)
-        if told:
-            answered[name] = run
+        new = name not in told or run > told[name]
+        assert bool(events) == new
+        taken = has.get(name, Status.UNSOLD) is not Status.UNSOLD
+        decided_anew = before is None or (new and before[0] in REDECIDABLE)
+        assert bool(offers(events)) == (decided_anew and not taken)
+        if new:
+            told[name] = run
         if decided_anew:
-            known[name] = (Status.UNROUTED if name in sold else Status.OFFERED, run)
-    assert {d.answered_run for d in tables[DECISIONS].values()} == set(answered.values())
+            number = 0 if not taken else 1 if before is None else before[2] + 1
+            known[name] = (Status.UNROUTED if taken else Status.OFFERED, run, number)
+    assert {d.answered_run for d in tables[DECISIONS].values()} == set(told.values())

@@ -86,6 +86,12 @@ def record(*answers: tuple[int, str, Outcome]) -> AnswerRecord:
             http_status=None,
             posts=1,
             latency_ms=1.0,
+            company=name,
+            exclusive=True,
+            route="",
+            tier="",
+            decision=0,
+            over=True,
         )
         for number, name, outcome in answers
     )

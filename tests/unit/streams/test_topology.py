@@ -19,7 +19,8 @@ from streams.topology import PIPELINE, all_topics
 KEPT_FOR_GOOD = {
     "admissions-for-good",  # as many as caps in total let through
     "totals",  # a few for each campaign and buyer with a cap in total
-    "counts",  # one for each campaign and buyer with a cap
+    "counts",  # one for each campaign and buyer
+    "count-set",  # one
     "told",  # one for each campaign that is full
 }
 EVERY_STAGE = pytest.mark.parametrize("stage", PIPELINE, ids=lambda stage: stage.name)
