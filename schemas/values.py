@@ -9,7 +9,13 @@ from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-_set: Final = object.__setattr__
+_SLOTS: Final = vars(BaseModel)
+_new: Final = object.__new__
+# A slot's own setter is at hand: object.__setattr__ would look each up by its name, in each class of the model's line.
+_set_values: Final = _SLOTS["__dict__"].__set__
+_set_fields: Final = _SLOTS["__pydantic_fields_set__"].__set__
+_set_extra: Final = _SLOTS["__pydantic_extra__"].__set__
+_set_private: Final = _SLOTS["__pydantic_private__"].__set__
 
 
 def in_milliseconds(moment: datetime) -> datetime:
@@ -50,11 +56,11 @@ class Frozen(BaseModel):
     def trusted(cls, values: dict[str, Any]) -> Self:
         """The model of values that validation would leave as they are: every field, in the fields' order. It keeps the
         dictionary. For what a stage makes of validated values, lead for lead: a seventh of the time."""
-        made = cls.__new__(cls)
-        _set(made, "__dict__", values)
-        _set(made, "__pydantic_fields_set__", cls.all_fields)
-        _set(made, "__pydantic_extra__", None)
-        _set(made, "__pydantic_private__", None)
+        made = _new(cls)
+        _set_values(made, values)
+        _set_fields(made, cls.all_fields)
+        _set_extra(made, None)
+        _set_private(made, None)
         return made
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -63,5 +69,5 @@ class Frozen(BaseModel):
             return super().model_copy(update=update, deep=True)
         changes = update or {}
         made = self.trusted({**self.__dict__, **changes})
-        _set(made, "__pydantic_fields_set__", self.__pydantic_fields_set__.union(changes))
+        _set_fields(made, self.__pydantic_fields_set__.union(changes))
         return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -114,10 +115,8 @@ class Tally:
     @property
     def outcomes(self) -> dict[End | None, int]:
         """Leads by outcome; None is that of leads that have none yet."""
-        found: dict[End | None, int] = dict.fromkeys(End, 0)
-        for lead in self.leads.values():
-            found[lead.end] = found.get(lead.end, 0) + 1
-        return found
+        none: dict[End | None, int] = dict.fromkeys(End, 0)
+        return none | Counter([lead.end for lead in self.leads.values()])
 
     @property
     def with_one_outcome(self) -> int:
@@ -145,15 +144,15 @@ class Tally:
         return self._of_offers(0)
 
     def _of_offers(self, which: int) -> Mapping[str, Figures]:
-        found: dict[str, Figures] = {}
+        found: defaultdict[str, Figures] = defaultdict(Figures)
         for lead in self.leads.values():
-            for name in dict.fromkeys(asked[which] for asked in lead.asked):
-                figures = found.setdefault(name, Figures())
+            for name in {asked[which] for asked in lead.asked}:
+                figures = found[name]
                 figures.leads += 1
                 figures.offered += 1
             for sale in lead.sales:
-                _add(found.setdefault(sale.campaign if which == 0 else sale.buyer, Figures()), (sale,))
-        return found
+                _add(found[sale.campaign if which == 0 else sale.buyer], (sale,))
+        return dict(found)
 
 
 def _asked(lead: LeadState, event: Delivery) -> None:
@@ -207,14 +206,14 @@ TAKERS: Final[Mapping[type, Callable[[LeadState, Any], None]]] = {
 
 
 def _of_leads(leads: Iterable[tuple[str, LeadState]]) -> dict[str, Figures]:
-    found: dict[str, Figures] = {}
+    found: defaultdict[str, Figures] = defaultdict(Figures)
     for name, lead in leads:
-        figures = found.setdefault(name, Figures())
+        figures = found[name]
         figures.leads += 1
         figures.offered += bool(lead.asked)
         if lead.sales:
             _add(figures, lead.sales)
-    return found
+    return dict(found)
 
 
 def _add(figures: Figures, sales: Iterable[Bought]) -> None:
