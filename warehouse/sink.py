@@ -117,6 +117,8 @@ class Sink:
             if left <= 0:
                 return
             messages = self._consumer.consume(self._config.batch_rows - len(self._batch), timeout=min(left, 0.05))
+            if not messages and not self._batch and self._ends:
+                return  # an end that was reached after the last batch is committed without waiting for the next
             for message in messages:
                 if (error := message.error()) is not None:
                     if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public name

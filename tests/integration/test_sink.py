@@ -23,6 +23,7 @@ from kit.events import DETAILS, event, record_of
 from kit.full_stack import wait_until
 
 from connectors.kafka import clients, topic_admin
+from connectors.kafka.lag import lag_of
 from connectors.kafka.producer import AckedProducer
 from schemas import headers
 from schemas.codec import encode
@@ -152,6 +153,22 @@ def test_every_event_is_soon_a_row(world: World) -> None:
         assert stored[:at] == expected[:at]
         assert [moment.replace(tzinfo=UTC) for moment in stored[at : at + 2]] == list(expected[at : at + 2])
         assert stored[at + 2 : -2] == expected[at + 2 : -2]
+
+
+def test_what_ends_a_log_without_a_record_does_not_stay_as_lag(world: World) -> None:
+    """Transaction markers take offsets; they may come when no batch is under way, and none may follow."""
+    admin, topic = clients.admin(world.bootstrap), LeadUnrouted.TOPIC.name
+    with world.sink():
+        world.send(unrouted(5))
+        world.wait()
+        wait_until(lambda: lag_of(admin, world.group, (topic,)) == 0, "no lag after a batch", 20)
+        producer = clients.producer(world.bootstrap, **{"transactional.id": world.group})
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        producer.produce(topic, b"never seen", partition=0)
+        producer.flush()
+        producer.abort_transaction()
+        wait_until(lambda: lag_of(admin, world.group, (topic,)) == 0, "no lag after markers alone", 20)
 
 
 def test_killed_anywhere_it_loses_nothing_and_counts_nothing_twice(world: World) -> None:
