@@ -77,7 +77,7 @@ def prepare(settings: Settings, kafka_bootstrap: str | None, clickhouse_url: str
         changes = topic_admin.diff(admin, all_topics(), settings.partitions)
         topic_admin.apply(admin, changes, settings.partitions, settings.replication_factor)
     if clickhouse_url is not None:
-        migrate(connect(clickhouse_url), settings.clickhouse_database)
+        migrate(connect(clickhouse_url), settings.clickhouse_database, cluster=settings.clickhouse_cluster)
 
 
 def say_ready(settings: Settings) -> None:

@@ -22,6 +22,7 @@ from leadline.commands import (
     explain,
     journey,
     processes,
+    query,
     releases,
     replay,
     send,
@@ -31,6 +32,8 @@ from leadline.commands import (
     suppression,
     topics,
     up,
+    warehouse,
+    watch,
 )
 from leadline.errors import CommandError
 from leadline.stack.errors import StackError
@@ -67,10 +70,13 @@ app.command(send.send)
 app.command(send.generate)
 app.command(journey.journey)
 app.command(explain.explain)
+app.command(query.query)
+app.command(watch.watch)
 app.command(replay.replay)
 app.command(simulate.simulate)
 app.command(suppression.suppression_app)
 app.command(source.source_app)
+app.command(warehouse.warehouse_app)
 app.command(topics_app)
 topics_app.command(topics.diff)
 topics_app.command(topics.apply)

@@ -24,6 +24,15 @@ class Settings(BaseSettings):
         default=None, repr=False, description="http(s)://[user:password@]host:port of a ClickHouse HTTP interface."
     )
     clickhouse_database: str = Field(default="leadline", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    clickhouse_cluster: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$",
+        description="A cluster of the ClickHouse server: tables are made on all of it, replicated.",
+    )
+    clickhouse_tokens: Path | None = Field(
+        default=None,
+        description="File of the tokens that the embedded warehouse asks for, one `role name hash` a line.",
+    )
     config: Path | None = Field(default=None, description="Verticals, buyers and campaigns (YAML).")
     sandbox_config: Path | None = Field(default=None, description="Behaviour of the sandbox buyers (YAML).")
     sandbox_url: str | None = Field(default=None, description="Where the sandbox buyer listens.")

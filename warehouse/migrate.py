@@ -1,9 +1,23 @@
-"""Migrations: numbered SQL files, applied once, in order, never changed afterwards."""
+"""Migrations: numbered SQL files, applied once, in order, never changed afterwards.
+
+A file has statements, each after a line ``-- @stmt``; what follows on that line says how it is taken:
+
+- ``danger=blocking`` of one that rewrites data, ``danger=destructive`` of one that takes some away. A statement is
+  graded by its words too, and the two must agree, so that a careless ``DROP`` is never applied in passing.
+- ``backend=embedded`` or ``backend=server`` of one that only one of them takes.
+
+Placeholders: ``{database}``; ``{on_cluster}``; ``{engine:ReplacingMergeTree(run)}``, which is replicated on a cluster;
+``{window}``, the settings that remember insert tokens, which every table needs: without them an insert that is sent
+again counts again in each target of a materialized view.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum, StrEnum
 from importlib import resources
 from typing import Final
 
@@ -11,59 +25,228 @@ from clickhouse_connect.driver.client import Client
 
 from warehouse.errors import WarehouseError
 
-STATEMENT: Final = "-- @stmt"
+_STATEMENT: Final = re.compile(r"^-- @stmt *(.*)$", re.MULTILINE)
+_ENGINE: Final = re.compile(r"\{engine:([^{}]*)\}")
+_QUOTED: Final = re.compile(r"'(?:[^'\\]|''|\\.)*'|--[^\n]*")
+WINDOW_BLOCKS: Final = 10_000
+WINDOW_SECONDS: Final = 7 * 86_400
+
+
+class Backend(StrEnum):
+    """What answers: the engine in our own process, or a ClickHouse server."""
+
+    EMBEDDED = "embedded"
+    SERVER = "server"
+
+
+class Danger(IntEnum):
+    """What a statement does to what is there already."""
+
+    NONE = 0
+    BLOCKING = 1
+    """It rewrites data, which takes long where there is much."""
+    DESTRUCTIVE = 2
+    """It takes data away."""
+
+
+_GRADES: Final = (
+    (Danger.DESTRUCTIVE, re.compile(r"\b(DROP|TRUNCATE|DELETE|RENAME|EXCHANGE|REPLACE|DETACH|CLEAR)\b", re.IGNORECASE)),
+    (Danger.BLOCKING, re.compile(r"\b(MODIFY|UPDATE|MATERIALIZE|OPTIMIZE|POPULATE)\b", re.IGNORECASE)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement as the file has it. ``backend`` is None where both take it."""
+
+    sql: str
+    danger: Danger = Danger.NONE
+    backend: Backend | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file: its number and name, and its statements with ``{database}`` still open."""
+    """One file: its number and name, and its statements with their placeholders still open."""
 
     name: str
-    statements: tuple[str, ...]
+    statements: tuple[Statement, ...]
     checksum: str
+
+    @property
+    def danger(self) -> Danger:
+        """The greatest of its statements."""
+        return max((statement.danger for statement in self.statements), default=Danger.NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the tables are: with a ``cluster`` they are replicated on it."""
+
+    database: str
+    cluster: str | None
+    backend: Backend
+
+    def render(self, sql: str) -> str:
+        """A statement without placeholders."""
+        replicated = "Replicated" if self.cluster else ""
+        sql = _ENGINE.sub(lambda match: replicated + match[1], sql)
+        window = (
+            f"replicated_deduplication_window = {WINDOW_BLOCKS}, "
+            f"replicated_deduplication_window_seconds = {WINDOW_SECONDS}"
+            if self.cluster
+            else f"non_replicated_deduplication_window = {WINDOW_BLOCKS}"
+        )
+        on_cluster = f" ON CLUSTER `{self.cluster}`" if self.cluster else ""
+        for placeholder, value in (("database", self.database), ("on_cluster", on_cluster), ("window", window)):
+            sql = sql.replace(f"{{{placeholder}}}", value)
+        return sql
+
+    def statements_of(self, migration: Migration) -> list[str]:
+        """What a migration is here, ready to be sent."""
+        return [self.render(one.sql) for one in migration.statements if one.backend in (None, self.backend)]
+
+
+def grade(sql: str) -> Danger:
+    """The danger of a statement by its words, those in quotes and comments left out. To replace a view is none."""
+    words = re.sub(r"\bCREATE\s+OR\s+REPLACE\s+VIEW\b", "CREATE VIEW", _QUOTED.sub("''", sql), flags=re.IGNORECASE)
+    # Functions of these names, and columns in backticks, do nothing.
+    words = re.sub(r"`[^`]*`|\b\w+\(", " ", words)
+    return next((danger for danger, pattern in _GRADES if pattern.search(words)), Danger.NONE)
+
+
+def parse(name: str, text: str) -> Migration:
+    """A migration from its file.
+
+    Raises:
+        WarehouseError: it has no statement, or one whose danger is not declared as it is.
+    """
+    parts = _STATEMENT.split(text)[1:]
+    statements = tuple(
+        _statement(name, options, sql.strip()) for options, sql in zip(parts[::2], parts[1::2], strict=True)
+    )
+    if not statements:
+        raise WarehouseError(f"migration {name} has no statement: each begins after a line `-- @stmt`")
+    return Migration(name, statements, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _statement(name: str, options: str, sql: str) -> Statement:
+    found: dict[str, str] = {}
+    for option in options.split():
+        key, _, value = option.partition("=")
+        found[key] = value
+    try:
+        danger = Danger[found.pop("danger", "none").upper()]
+        backend = Backend(found.pop("backend")) if "backend" in found else None
+    except (KeyError, ValueError) as error:
+        raise WarehouseError(f"migration {name}: {options!r} has an unknown value: {error}") from None
+    if found:
+        raise WarehouseError(f"migration {name}: unknown option {next(iter(found))!r}; there are danger and backend")
+    if danger is not grade(sql):
+        declared, real = danger.name.lower(), grade(sql).name.lower()
+        raise WarehouseError(f"migration {name}: a statement is declared danger={declared} and is {real}: {sql[:80]}")
+    return Statement(sql, danger, backend)
 
 
 def migrations() -> list[Migration]:
     """Every migration of the package, in order."""
     folder = resources.files("warehouse") / "migrations"
-    found = []
-    for file in sorted(folder.iterdir(), key=lambda f: f.name):
-        if file.name.endswith(".sql"):
-            text = file.read_text()
-            statements = tuple(part.strip() for part in text.split(STATEMENT)[1:])
-            found.append(Migration(file.name[:-4], statements, hashlib.sha256(text.encode()).hexdigest()))
-    return found
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    return [parse(file.name.removesuffix(".sql"), file.read_text()) for file in files]
 
 
-def migrate(client: Client, database: str) -> list[str]:
-    """Create the database and apply what is missing; returns the names of the applied.
+def backend_of(client: Client) -> Backend:
+    """Which of the two a client talks to: the embedded engine has a function of its own name."""
+    (row,) = client.query("SELECT count() FROM system.functions WHERE name = 'chdb'").result_rows
+    return Backend.EMBEDDED if row[0] else Backend.SERVER
+
+
+def layout_of(client: Client, database: str, cluster: str | None = None) -> Layout:
+    """Where a client's tables are.
 
     Raises:
-        WarehouseError: a migration that was applied has another content now.
+        WarehouseError: a cluster is asked of the embedded engine.
     """
-    client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
-    client.command(
-        f"CREATE TABLE IF NOT EXISTS {database}.schema_migrations"
-        " (name String, checksum String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))"
-        " ENGINE = ReplacingMergeTree(applied_at) ORDER BY name"
-    )
+    backend = backend_of(client)
+    if cluster is not None and backend is Backend.EMBEDDED:
+        raise WarehouseError(
+            "LEADLINE_CLICKHOUSE_CLUSTER is for a ClickHouse server; the embedded one is alone: unset it"
+        )
+    return Layout(database, cluster, backend)
+
+
+def applied(client: Client, database: str) -> Mapping[str, str]:
+    """The checksums of what was applied, by name; nothing where there is no database yet."""
+    there = client.query(
+        "SELECT count() FROM system.tables WHERE database = {database:String} AND name = 'schema_migrations'",
+        parameters={"database": database},
+    ).result_rows
+    if not there[0][0]:
+        return {}
     rows = client.query(f"SELECT name, checksum FROM {database}.schema_migrations FINAL").result_rows  # noqa: S608
-    known = {str(name): str(checksum) for name, checksum in rows}
-    applied = []
-    for migration in migrations():
-        checksum = known.get(migration.name)
-        if checksum is None:
-            for statement in migration.statements:
-                client.command(statement.replace("{database}", database))
-            client.insert(
-                f"{database}.schema_migrations",
-                [[migration.name, migration.checksum]],
-                column_names=["name", "checksum"],
-            )
-            applied.append(migration.name)
-        elif checksum != migration.checksum:
+    return {str(name): str(checksum) for name, checksum in rows}
+
+
+def pending(client: Client, database: str) -> list[Migration]:
+    """What is not applied yet, in order.
+
+    Raises:
+        WarehouseError: a migration that was applied has another content now, or is from a newer version.
+    """
+    known, ours = applied(client, database), migrations()
+    if newer := sorted(known.keys() - {migration.name for migration in ours}):
+        raise WarehouseError(f"{database} has the migration {newer[-1]}, which this version does not know: upgrade it")
+    for migration in ours:
+        if known.get(migration.name, migration.checksum) != migration.checksum:
             raise WarehouseError(
                 f"migration {migration.name} was applied with another content;"
                 " restore the file and put the change in a new migration"
             )
-    return applied
+    return [migration for migration in ours if migration.name not in known]
+
+
+def migrate(
+    client: Client,
+    database: str,
+    *,
+    cluster: str | None = None,
+    at_most: Danger = Danger.NONE,
+    told: Callable[[Migration], None] = lambda _: None,
+) -> list[str]:
+    """Create the database and apply what is missing; returns the names of the applied. ``told`` hears of each before it
+    is applied.
+
+    Raises:
+        WarehouseError: see :func:`pending`; or one is more dangerous than ``at_most``: then nothing is applied.
+    """
+    missing = pending(client, database)
+    _refuse(missing, at_most)
+    layout = layout_of(client, database, cluster)
+    client.command(layout.render("CREATE DATABASE IF NOT EXISTS {database}{on_cluster}"))
+    client.command(
+        layout.render(
+            "CREATE TABLE IF NOT EXISTS {database}.schema_migrations{on_cluster}"
+            " (name String, checksum String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))"
+            " ENGINE = {engine:ReplacingMergeTree(applied_at)} ORDER BY name SETTINGS {window}"
+        )
+    )
+    for migration in missing:
+        told(migration)
+        for statement in layout.statements_of(migration):
+            client.command(statement)
+        client.insert(
+            f"{database}.schema_migrations",
+            [[migration.name, migration.checksum]],
+            column_names=["name", "checksum"],
+            settings={"async_insert": 0},
+        )
+    return [migration.name for migration in missing]
+
+
+def _refuse(missing: Sequence[Migration], at_most: Danger) -> None:
+    for migration in missing:
+        if migration.danger > at_most:
+            word = migration.danger.name.lower()
+            raise WarehouseError(
+                f"migration {migration.name} is {word}: look at it with `leadline warehouse migrate --dry-run`, then"
+                f" `leadline warehouse migrate --allow {word}`"
+            )

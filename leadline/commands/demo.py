@@ -10,11 +10,9 @@ from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
 from connectors.kafka.producer import AckedProducer
 from connectors.sandbox.traffic import DEFAULT_MIX, Expected, generate
@@ -23,6 +21,7 @@ from leadline.commands.journey import journey_table
 from leadline.commands.up import prepare, print_notice
 from leadline.display import StackDisplay
 from leadline.errors import CommandError
+from leadline.funnel_display import bars
 from leadline.stack import local
 from leadline.stack.state import read_state
 from schemas.settings import Settings
@@ -30,7 +29,6 @@ from schemas.topics import LEADS
 
 PATIENCE_SECONDS: Final = 120.0
 REFRESH_SECONDS: Final = 0.25
-ENDS: Final = ("rejected", "duplicate", "unrouted", "delivered", "undelivered", "dead")
 
 
 def demo(
@@ -130,30 +128,18 @@ def _show(console: Console, count: int, stopped: Callable[[], bool] = lambda: Fa
                     "`leadline status` shows where they wait; the logs are beside the data.",
                 )
             funnel = queries.funnel(client, database)
-            live.update(_bars(funnel, total))
+            live.update(bars(funnel, total))
             time.sleep(REFRESH_SECONDS)
     if stopped():
         return False
     seconds = time.monotonic() - started
-    console.print(_bars(funnel, total))
+    console.print(bars(funnel, total))
     console.print(f"All leads are at their end, {seconds:.1f} s after the first was sent.\n", style="dim")
     console.print(_revenue(queries.revenue_by_buyer(client, database)))
     if (lead_id := queries.a_sold_lead(client, database)) is not None:
         console.print()
         console.print(journey_table(lead_id, queries.journey(client, database, lead_id)))
     return _compare(console, traffic.expected, before, funnel)
-
-
-def _bars(funnel: Any, total: int) -> Group:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    rows = ("raw", "validated", "unique", "routed", *ENDS)
-    styles = {"delivered": "green", "undelivered": "red", "dead": "red", "rejected": "yellow", "duplicate": "yellow"}
-    for name in rows:
-        count = getattr(funnel, name)
-        style = styles.get(name, "cyan")
-        bar = ProgressBar(total=max(total, 1), completed=count, width=40, complete_style=style, finished_style=style)
-        table.add_row(name, Text(f"{count:,}", justify="right"), bar)
-    return Group(Text("Funnel, distinct leads"), table)
 
 
 def _revenue(buyers: list[Any]) -> Table:

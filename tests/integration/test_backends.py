@@ -189,6 +189,22 @@ def test_a_changed_migration_is_refused(client, database, monkeypatch):
         migrate.migrate(client, database)
 
 
+def test_a_dangerous_migration_is_applied_only_where_that_is_allowed(client, database, monkeypatch):
+    migrate.migrate(client, database)
+    text = "-- @stmt danger=destructive\nDROP TABLE IF EXISTS {database}.replays{on_cluster}\n"
+    ours = [*migrate.migrations(), migrate.parse("9999_no_replays", text)]
+    monkeypatch.setattr(migrate, "migrations", lambda: ours)
+    for at_most in (migrate.Danger.NONE, migrate.Danger.BLOCKING):
+        with pytest.raises(WarehouseError, match="9999_no_replays is destructive: .*--allow destructive"):
+            migrate.migrate(client, database, at_most=at_most)
+    assert client.command(f"EXISTS {database}.replays") == 1
+    assert migrate.migrate(client, database, at_most=migrate.Danger.DESTRUCTIVE) == ["9999_no_replays"]
+    assert client.command(f"EXISTS {database}.replays") == 0
+    monkeypatch.undo()
+    with pytest.raises(WarehouseError, match="9999_no_replays, which this version does not know"):
+        migrate.pending(client, database)
+
+
 def test_rows_of_the_real_tables_come_back(client, database):
     migrate.migrate(client, database)
     window = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))

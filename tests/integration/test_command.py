@@ -23,7 +23,7 @@ from schemas.events import LeadDelivered, LeadValidated
 from schemas.record import KafkaRecord
 from streams.topology import all_topics
 from warehouse.client import connect
-from warehouse.migrate import migrate
+from warehouse.migrate import migrate, migrations
 from warehouse.rows import COLUMNS, row_of
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
@@ -210,6 +210,74 @@ def test_a_journey(run: Run, clickhouse_url: str, database: str) -> None:
     shown = run("journey", str(lead_id))
     assert shown.returncode == 0
     assert b"$12.50" in shown.stdout
+
+
+def test_a_query(run: Run, clickhouse_url: str, database: str) -> None:
+    client = connect(clickhouse_url)
+    migrate(client, database)
+    lead_id = uuid4()
+    client.insert(
+        f"{database}.lead_events", [row_of(record_of(event(LeadDelivered, lead_id)))], column_names=list(COLUMNS)
+    )
+    sql = "SELECT lead_id, outcome, price FROM lead_events FINAL WHERE lead_id = {lead:UUID}"
+    shown = run("query", sql, "--param", f"lead={lead_id}")
+    assert (shown.returncode, str(lead_id).encode() in shown.stdout, b"1 row" in shown.stdout) == (0, True, True)
+    (line,) = run("query", "--json", "-p", f"lead={lead_id}", "-", stdin=sql.encode()).stdout.splitlines()
+    assert json.loads(line) == {"lead_id": str(lead_id), "outcome": "delivered", "price": 12.5}
+    csv = run("query", "--format", "CSVWithNames", "SELECT number AS n FROM numbers(3)").stdout
+    assert csv == b'"n"\n0\n1\n2\n'
+    many = run("query", "--json", "SELECT number FROM numbers(200000)").stdout
+    assert len(many.splitlines()) == 200_000
+
+
+@pytest.mark.parametrize(
+    ("sql", "said", "hint"),
+    [
+        ("DROP TABLE lead_events", b"Code: 164.", b"only reads"),
+        ("INSERT INTO replays (run) VALUES (1)", b"Code: 164.", b"only reads"),
+        ("SELECT nothing FROM lead_events", b"Code: 47.", b"DESCRIBE lead_events"),
+        ("SELECT 1 FROM nothing", b"Code: 60.", b"SHOW TABLES"),
+        ("SELEC 1", b"Code: 62.", b""),
+    ],
+)
+def test_a_query_that_cannot_be_answered(
+    run: Run, clickhouse_url: str, database: str, sql: str, said: bytes, hint: bytes
+) -> None:
+    migrate(connect(clickhouse_url), database)
+    for arguments in ((sql,), ("--json", sql)):
+        done = run("query", *arguments)
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert said in done.stderr
+        assert hint in done.stderr
+        assert b"url" not in done.stderr
+    assert connect(clickhouse_url).command(f"EXISTS {database}.lead_events") == 1
+
+
+def test_the_warehouse_s_migrations(run: Run) -> None:
+    names = [migration.name for migration in migrations()]
+    before = result(run("warehouse", "status", "--json"))
+    assert [(row["migration"], row["applied"]) for row in before] == [(name, False) for name in names]
+    looked = result(run("warehouse", "migrate", "--dry-run", "--json"))
+    assert [row["migration"] for row in looked] == names
+    assert all("CREATE" in row["statements"][0] for row in looked)
+    assert not any(row["applied"] for row in result(run("warehouse", "status", "--json")))
+    assert result(run("warehouse", "migrate", "--json")) == {"applied": names}
+    assert result(run("warehouse", "migrate", "--json")) == {"applied": []}
+    assert b"Nothing to do" in run("warehouse", "migrate").stdout
+    assert all(row["applied"] for row in result(run("warehouse", "status", "--json")))
+    alone = run("warehouse", "migrate", LEADLINE_CLICKHOUSE_CLUSTER="main")
+    assert (alone.returncode, b"the embedded one is alone" in alone.stderr) == (1, True)
+
+
+def test_watching_the_funnel(run: Run, clickhouse_url: str, database: str) -> None:
+    client = connect(clickhouse_url)
+    migrate(client, database)
+    lead_id = uuid4()
+    rows = [row_of(record_of(event(model, lead_id))) for model in (LeadDelivered, LeadValidated)]
+    client.insert(f"{database}.lead_events", rows, column_names=list(COLUMNS))
+    funnel = result(run("watch", "--once", "--json"))
+    assert (funnel["validated"], funnel["delivered"], funnel["dead"]) == (1, 1, 0)
+    assert b"delivered" in run("watch", "--once").stdout
 
 
 def test_a_warehouse_that_is_away(run: Run) -> None:

@@ -1,7 +1,7 @@
 -- Every event of every lead, one row an event, free of personal data.
 -- A replayed event (a higher run) replaces the one before it under FINAL; a redelivered one collapses into itself.
 -- @stmt
-CREATE TABLE IF NOT EXISTS {database}.lead_events (
+CREATE TABLE IF NOT EXISTS {database}.lead_events{on_cluster} (
     event_id       UUID                     COMMENT 'uuid5 of lead, stage, run and attempt',
     lead_id        UUID                     COMMENT 'the producer''s id, else derived from the raw record''s place in the log',
     run            UInt32                   COMMENT '0 for live traffic, else the replay''s number',
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS {database}.lead_events (
     _offset        UInt64                   CODEC(Delta, ZSTD),
     INDEX lead_id_bloom lead_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
-ENGINE = ReplacingMergeTree(run)
+ENGINE = {engine:ReplacingMergeTree(run)}
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (stage, toStartOfHour(received_at), lead_id, attempt)
-SETTINGS non_replicated_deduplication_window = 10000
+SETTINGS {window}

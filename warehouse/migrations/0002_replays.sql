@@ -1,6 +1,6 @@
 -- Who replayed which window of which topic, and why. A run's latest row is its state.
 -- @stmt
-CREATE TABLE IF NOT EXISTS {database}.replays (
+CREATE TABLE IF NOT EXISTS {database}.replays{on_cluster} (
     run         UInt32,
     topic       LowCardinality(String),
     from_time   DateTime64(3, 'UTC'),
@@ -10,6 +10,6 @@ CREATE TABLE IF NOT EXISTS {database}.replays (
     records     UInt64                  COMMENT 'records written again',
     changed_at  DateTime64(3, 'UTC')    DEFAULT now64(3)
 )
-ENGINE = ReplacingMergeTree(changed_at)
+ENGINE = {engine:ReplacingMergeTree(changed_at)}
 ORDER BY run
-SETTINGS non_replicated_deduplication_window = 10000
+SETTINGS {window}

@@ -68,9 +68,15 @@ async def test_starts_in_order_and_stops_in_reverse(tmp_path):
 
 
 async def test_independent_services_start_side_by_side(tmp_path):
-    async with supervised(tmp_path, service("a"), service("b")) as (supervisor, events):
+    """Each is ready only once the other has started: one after the other they would never be."""
+    meets = "; open({mine!r}, 'w'); exec({wait!r});" + READY + "time.sleep(600)"
+    wait = "import os, time\nwhile not os.path.exists({other!r}): time.sleep(0.01)"
+    a, b = str(tmp_path / "a.started"), str(tmp_path / "b.started")
+    one = service("a", "pass" + meets.format(mine=a, wait=wait.format(other=b)))
+    two = service("b", "pass" + meets.format(mine=b, wait=wait.format(other=a)))
+    async with supervised(tmp_path, one, two) as (supervisor, events):
         await supervisor.start()
-        assert [e.state for e in events.events[:2]] == [State.STARTING, State.STARTING]
+        assert sorted(events.order(State.READY)) == ["a", "b"]
 
 
 async def test_services_can_be_started_in_steps(tmp_path):

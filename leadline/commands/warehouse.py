@@ -1,0 +1,110 @@
+"""``leadline warehouse migrate|status``: the tables of ClickHouse, as this version wants them."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Final, Literal
+
+import cyclopts
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from leadline import environment
+
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+Allowed = Literal["blocking", "destructive"]
+UP_TO_DATE: Final = "Nothing to do: the warehouse is as this version wants it."
+
+warehouse_app = cyclopts.App(
+    name="warehouse",
+    help="""The warehouse's tables: what is applied, and what is not yet.
+
+    `leadline up` applies what endangers nothing by itself; `leadline warehouse migrate --dry-run` shows the rest.
+    """,
+)
+
+
+@warehouse_app.command
+def status(*, as_json: Json = False) -> None:
+    """Show the migrations: which are applied, which are not, and how dangerous each is. Nothing is changed.
+
+    Parameters
+    ----------
+    as_json:
+        Print JSON for scripts.
+    """
+    from warehouse.client import connect
+    from warehouse.migrate import applied, migrations, pending
+
+    settings = environment.settings()
+    client, database = connect(environment.clickhouse_of(settings)), settings.clickhouse_database
+    pending(client, database)  # refuses what was changed since, or is newer
+    known = applied(client, database)
+    found = [
+        {"migration": one.name, "applied": one.name in known, "danger": one.danger.name.lower()} for one in migrations()
+    ]
+    if as_json:
+        print(json.dumps(found))
+        return
+    table = Table("migration", "applied", "danger", box=None, padding=(0, 2, 0, 0))
+    for row in found:
+        table.add_row(str(row["migration"]), "yes" if row["applied"] else "[yellow]no[/yellow]", str(row["danger"]))
+    Console().print(table)
+
+
+@warehouse_app.command
+def migrate(*, dry_run: bool = False, allow: Allowed | None = None, as_json: Json = False) -> None:
+    """Apply the migrations that are missing, in order. One that was cut off is applied again from its start.
+
+    Parameters
+    ----------
+    dry_run:
+        Only show the statements that would be sent.
+    allow:
+        Apply migrations that rewrite data (blocking) or take data away (destructive), too. Without it such a one, and
+        all behind it, are refused.
+    as_json:
+        Print JSON for scripts.
+    """
+    from warehouse import migrate as warehouse
+    from warehouse.client import connect
+
+    settings = environment.settings()
+    client, database = connect(environment.clickhouse_of(settings)), settings.clickhouse_database
+    console = Console()
+    if dry_run:
+        layout = warehouse.layout_of(client, database, settings.clickhouse_cluster)
+        missing = warehouse.pending(client, database)
+        _show(
+            console,
+            [(one.name, one.danger.name.lower(), layout.statements_of(one)) for one in missing],
+            as_json=as_json,
+        )
+        return
+    at_most = warehouse.Danger.NONE if allow is None else warehouse.Danger[allow.upper()]
+
+    def told(migration: warehouse.Migration) -> None:
+        if not as_json:
+            console.print(f"applying {migration.name} …", highlight=False)
+
+    names = warehouse.migrate(client, database, cluster=settings.clickhouse_cluster, at_most=at_most, told=told)
+    if as_json:
+        print(json.dumps({"applied": names}))
+    else:
+        console.print(
+            f"{len(names)} applied." if names else "Nothing to do: the warehouse is as this version wants it."
+        )
+
+
+def _show(console: Console, missing: list[tuple[str, str, list[str]]], *, as_json: bool) -> None:
+    if as_json:
+        found: list[dict[str, Any]] = [{"migration": n, "danger": d, "statements": s} for n, d, s in missing]
+        print(json.dumps(found))
+        return
+    if not missing:
+        console.print(UP_TO_DATE)
+    for name, danger, statements in missing:
+        console.print(f"-- {name} ({danger})", highlight=False, markup=False)
+        for statement in statements:
+            console.print(f"{statement};\n", highlight=False, markup=False, soft_wrap=True)
