@@ -17,6 +17,9 @@ from schemas.decision import Slip, Trace
 from schemas.identity import Step
 from schemas.values import Frozen, Money, Timestamp
 
+DecisionNumber = Annotated[int, Field(ge=0, lt=2**16)]
+"""The how many-th decision about a lead in its run, from 0."""
+
 
 class RawLead(Frozen):
     """A lead as its producer sent it: top-level fields as text. The value of ``leads`` in Avro; in JSON the fields
@@ -188,7 +191,7 @@ class Offer(Event):
     lead: Lead
     slip: Slip
     cursor: Annotated[int, Field(ge=0, lt=2**31)]
-    decision: int
+    decision: DecisionNumber
     declines: list[Decline]
     sales: list[Sale]
 
@@ -224,7 +227,7 @@ class Delivery(Event):
     exclusive: bool
     route: str
     tier: str
-    decision: int
+    decision: DecisionNumber
     over: bool
 
 
@@ -245,7 +248,7 @@ class LeadDelivered(Event):
     exclusive: bool
     route: str
     tier: str
-    decision: int
+    decision: DecisionNumber
     declines: list[Decline]
 
 
@@ -258,7 +261,7 @@ class LeadUndelivered(Event):
     reason: str
     declines: list[Decline]
     route: str
-    decision: int
+    decision: DecisionNumber
 
 
 class FeedbackKind(StrEnum):

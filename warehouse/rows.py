@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -11,7 +12,7 @@ from uuid import UUID
 
 from schemas import headers, topics
 from schemas.codec import UndecodableError, decode
-from schemas.decision import Trace
+from schemas.decision import Slip, Trace
 from schemas.events import (
     Delivery,
     Event,
@@ -35,7 +36,8 @@ SCHEMA_VERSION: Final = 1
 
 COLUMNS: Final = (
     "event_id", "lead_id", "run", "attempt", "stage", "outcome", "reason", "vertical", "source", "buyer", "campaign",
-    "price", "latency_ms", "received_at", "occurred_at", "release", "schema_version", "attributes",
+    "company", "route", "tier", "decision", "exclusive", "price", "payout", "buyer_latency_ms", "latency_ms",
+    "received_at", "occurred_at", "release", "schema_version", "attributes",
     "_topic", "_partition", "_offset",
 )  # fmt: skip
 
@@ -51,6 +53,25 @@ Details = dict[str, Any]
 
 def _shown(**details: Any) -> Details:
     return details
+
+
+def _duration(milliseconds: float) -> float:
+    if not 0 <= milliseconds < math.inf:
+        raise ValueError("a duration is a number, and not below 0")
+    return milliseconds
+
+
+def _leg(slip: Slip, cursor: int) -> Details:
+    """A leg of a slip in the columns for it."""
+    leg = slip.candidates[cursor]
+    return {
+        "buyer": leg.buyer,
+        "campaign": leg.campaign,
+        "company": leg.company,
+        "route": slip.route,
+        "tier": slip.tiers[leg.tier].name,
+        "exclusive": leg.exclusive,
+    }
 
 
 def _trace(trace: Trace) -> dict[str, Any]:
@@ -80,63 +101,52 @@ DESCRIBE: Final[Mapping[type[Event], Callable[[Any], Details]]] = {
     ),
     LeadRouted: lambda e: _shown(
         outcome="routed",
-        buyer=e.slip.candidates[0].buyer,
-        campaign=e.slip.candidates[0].campaign,
+        decision=e.attempt,
+        **_leg(e.slip, 0),
         attributes={"slip": e.slip.model_dump(mode="json"), "trace": _trace(e.trace)},
     ),
     LeadUnrouted: lambda e: _shown(
         outcome="unrouted",
         reason=e.reason,
-        attributes={
-            "route": e.route,
-            "held": None if e.held is None else e.held.isoformat(),
-            "trace": _trace(e.trace),
-        },
+        route=e.route,
+        decision=e.attempt,
+        attributes={"held": None if e.held is None else e.held.isoformat(), "trace": _trace(e.trace)},
     ),
     Offer: lambda e: _shown(
-        outcome="offered",
-        buyer=e.slip.candidates[e.cursor].buyer,
-        campaign=e.slip.candidates[e.cursor].campaign,
-        attributes={"decision": e.decision, "cursor": e.cursor},
+        outcome="offered", decision=e.decision, **_leg(e.slip, e.cursor), attributes={"cursor": e.cursor}
     ),
     Delivery: lambda e: _shown(
         outcome=e.outcome,
         reason=e.reason or "",
         buyer=e.buyer,
         campaign=e.campaign,
-        attributes={
-            "reference": e.reference,
-            "http_status": e.http_status,
-            "posts": e.posts,
-            "buyer_latency_ms": e.latency_ms,
-            "company": e.company,
-            "exclusive": e.exclusive,
-            "route": e.route,
-            "tier": e.tier,
-            "decision": e.decision,
-            "over": e.over,
-        },
+        company=e.company,
+        route=e.route,
+        tier=e.tier,
+        decision=e.decision,
+        exclusive=e.exclusive,
+        buyer_latency_ms=_duration(e.latency_ms),
+        attributes={"reference": e.reference, "http_status": e.http_status, "posts": e.posts, "over": e.over},
     ),
     LeadDelivered: lambda e: _shown(
         outcome="delivered",
         buyer=e.buyer,
         campaign=e.campaign,
+        company=e.company,
+        route=e.route,
+        tier=e.tier,
+        decision=e.decision,
+        exclusive=e.exclusive,
         price=e.price,
-        attributes={
-            "reference": e.reference,
-            "company": e.company,
-            "payout": str(e.payout),
-            "exclusive": e.exclusive,
-            "route": e.route,
-            "tier": e.tier,
-            "decision": e.decision,
-            "declines": [d.model_dump() for d in e.declines],
-        },
+        payout=e.payout,
+        attributes={"reference": e.reference, "declines": [d.model_dump() for d in e.declines]},
     ),
     LeadUndelivered: lambda e: _shown(
         outcome="undelivered",
         reason=e.reason,
-        attributes={"route": e.route, "decision": e.decision, "declines": [d.model_dump() for d in e.declines]},
+        route=e.route,
+        decision=e.decision,
+        attributes={"declines": [d.model_dump() for d in e.declines]},
     ),
     Feedback: lambda e: _shown(
         outcome=e.kind, reason=e.reason or "", buyer=e.buyer, campaign=e.campaign, price=e.amount or Decimal(0)
@@ -169,6 +179,25 @@ def row_of(record: Record) -> Row:
         source=label_of(event.source),
         release=event.release,
         **details,
+    )
+
+
+def refused_row(record: Record) -> Row:
+    """The row in place of one that the table refuses: it holds nothing of the record's value or headers.
+
+    Its time is Kafka's first moment, since the record's own may be what is refused.
+    """
+    lead_id = lead_id_at(record.topic, record.partition, record.offset)
+    return _row(
+        record,
+        event_id=event_id(lead_id, Step.DEAD),
+        lead_id=lead_id,
+        stage=Step.DEAD,
+        outcome="dead",
+        reason="value.refused",
+        received_at=_moment(0),
+        occurred_at=_moment(0),
+        attributes={"topic": record.topic, "partition": record.partition, "offset": record.offset},
     )
 
 
@@ -249,14 +278,22 @@ def _row(
     source: str = "",
     buyer: str = "",
     campaign: str = "",
+    company: str = "",
+    route: str = "",
+    tier: str = "",
+    decision: int = 0,
+    exclusive: bool = False,
     price: Decimal = Decimal(0),
+    payout: Decimal = Decimal(0),
+    buyer_latency_ms: float = 0.0,
     release: str = "",
     attributes: Details | None = None,
 ) -> Row:
     latency_ms = max((occurred_at - received_at).total_seconds() * 1000, 0.0)
     return (
         event_id, lead_id, run, attempt, stage.value, outcome, reason, vertical, source, buyer, campaign,
-        price, latency_ms, received_at, occurred_at, release, SCHEMA_VERSION, json.dumps(attributes or {}),
+        company, route, tier, decision, exclusive, price, payout, buyer_latency_ms, latency_ms,
+        received_at, occurred_at, release, SCHEMA_VERSION, json.dumps(attributes or {}),
         record.topic, record.partition, record.offset,
     )  # fmt: skip
 

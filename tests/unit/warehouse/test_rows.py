@@ -48,9 +48,10 @@ def columns(row: Row) -> dict[str, Any]:
     named = dict(zip(COLUMNS, row, strict=True))
     kinds = {
         UUID: ("event_id", "lead_id"),
-        int: ("run", "attempt", "schema_version", "_partition", "_offset"),
-        Decimal: ("price",),
-        float: ("latency_ms",),
+        int: ("run", "attempt", "decision", "schema_version", "_partition", "_offset"),
+        bool: ("exclusive",),
+        Decimal: ("price", "payout"),
+        float: ("latency_ms", "buyer_latency_ms"),
         datetime: ("received_at", "occurred_at"),
     }
     expected = {name: kind for kind, names in kinds.items() for name in names}
@@ -58,12 +59,11 @@ def columns(row: Row) -> dict[str, Any]:
         assert isinstance(value, expected.get(name, str)), (name, value)
         if isinstance(value, str):
             value.encode()
-    assert all(0 <= named[name] < UINT16 for name in ("attempt", "schema_version", "_partition"))
+    assert all(0 <= named[name] < UINT16 for name in ("attempt", "decision", "schema_version", "_partition"))
     assert 0 <= named["run"] < UINT32
     assert 0 <= named["_offset"] < UINT64
-    assert 0 <= named["price"] < 10**8
-    assert named["latency_ms"] >= 0
-    assert math.isfinite(named["latency_ms"])
+    assert all(0 <= named[name] < 10**8 for name in ("price", "payout"))
+    assert all(named[name] >= 0 and math.isfinite(named[name]) for name in ("latency_ms", "buyer_latency_ms"))
     assert all(named[name].tzinfo is not None for name in ("received_at", "occurred_at"))
     assert named["stage"] in set(Step)
     assert isinstance(json.loads(named["attributes"]), dict)
@@ -227,8 +227,8 @@ def test_what_the_rows_say() -> None:
     assert [c["campaign"] for c in routed["attributes"]["slip"]["candidates"]] == ["west", "east"]
     assert routed["attributes"]["trace"]["failed"] == {"solar": {"filter.state": "a0"}}
     assert routed["attributes"]["trace"]["facts"]["full"] == {"north": "cap.day"}
-    unrouted = told(LeadUnrouted)["attributes"]
-    assert (unrouted["route"], unrouted["held"]) == ("west-first", MOMENT.isoformat())
+    unrouted = told(LeadUnrouted)
+    assert (unrouted["route"], unrouted["attributes"]["held"]) == ("west-first", MOMENT.isoformat())
     offered = told(Offer)
     assert (offered["buyer"], offered["campaign"]) == ("lumen", "east")
     attempt = told(Delivery, outcome="rejected", reason="buyer.rejected", price=None)
@@ -236,7 +236,9 @@ def test_what_the_rows_say() -> None:
     assert (attempt["outcome"], attempt["reason"], attempt["price"]) == ("rejected", "buyer.rejected", 0)
     assert told(Delivery)["price"] == 0
     sold = told(LeadDelivered)
-    assert (sold["price"], Decimal(sold["attributes"]["payout"])) == (Decimal("12.5"), Decimal("7.25"))
+    assert (sold["price"], sold["payout"]) == (Decimal("12.5"), Decimal("7.25"))
+    assert attempt["payout"] == 0
+    assert sold["route"] == routed["route"] == attempt["route"] == unrouted["route"]
     assert told(Feedback)["outcome"] == "return"
     assert told(Feedback, amount=None)["price"] == 0
 
