@@ -1,4 +1,4 @@
-"""Migrations: numbered SQL files, applied once, in order, never changed afterwards.
+"""Migrations: numbered SQL files, applied once, in order, never changed afterwards; then the views, as they are.
 
 A file has statements, each after a line ``-- @stmt``; what follows on that line says how it is taken:
 
@@ -17,26 +17,18 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from importlib import resources
 from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
+from warehouse import views
 from warehouse.errors import WarehouseError
+from warehouse.layout import Backend, Layout, layout_of
 
 _STATEMENT: Final = re.compile(r"^-- @stmt *(.*)$", re.MULTILINE)
-_ENGINE: Final = re.compile(r"\{engine:([^{}]*)\}")
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|''|\\.)*'|--[^\n]*")
-WINDOW_BLOCKS: Final = 10_000
-WINDOW_SECONDS: Final = 7 * 86_400
-
-
-class Backend(StrEnum):
-    """What answers: the engine in our own process, or a ClickHouse server."""
-
-    EMBEDDED = "embedded"
-    SERVER = "server"
 
 
 class Danger(IntEnum):
@@ -72,38 +64,14 @@ class Migration:
     statements: tuple[Statement, ...]
     checksum: str
 
+    def statements_in(self, layout: Layout) -> list[str]:
+        """What it is there, ready to be sent."""
+        return [layout.render(one.sql) for one in self.statements if one.backend in (None, layout.backend)]
+
     @property
     def danger(self) -> Danger:
         """The greatest of its statements."""
         return max((statement.danger for statement in self.statements), default=Danger.NONE)
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where the tables are: with a ``cluster`` they are replicated on it."""
-
-    database: str
-    cluster: str | None
-    backend: Backend
-
-    def render(self, sql: str) -> str:
-        """A statement without placeholders."""
-        replicated = "Replicated" if self.cluster else ""
-        sql = _ENGINE.sub(lambda match: replicated + match[1], sql)
-        window = (
-            f"replicated_deduplication_window = {WINDOW_BLOCKS}, "
-            f"replicated_deduplication_window_seconds = {WINDOW_SECONDS}"
-            if self.cluster
-            else f"non_replicated_deduplication_window = {WINDOW_BLOCKS}"
-        )
-        on_cluster = f" ON CLUSTER `{self.cluster}`" if self.cluster else ""
-        for placeholder, value in (("database", self.database), ("on_cluster", on_cluster), ("window", window)):
-            sql = sql.replace(f"{{{placeholder}}}", value)
-        return sql
-
-    def statements_of(self, migration: Migration) -> list[str]:
-        """What a migration is here, ready to be sent."""
-        return [self.render(one.sql) for one in migration.statements if one.backend in (None, self.backend)]
 
 
 def grade(sql: str) -> Danger:
@@ -154,26 +122,6 @@ def migrations() -> list[Migration]:
     return [parse(file.name.removesuffix(".sql"), file.read_text()) for file in files]
 
 
-def backend_of(client: Client) -> Backend:
-    """Which of the two a client talks to: the embedded engine has a function of its own name."""
-    (row,) = client.query("SELECT count() FROM system.functions WHERE name = 'chdb'").result_rows
-    return Backend.EMBEDDED if row[0] else Backend.SERVER
-
-
-def layout_of(client: Client, database: str, cluster: str | None = None) -> Layout:
-    """Where a client's tables are.
-
-    Raises:
-        WarehouseError: a cluster is asked of the embedded engine.
-    """
-    backend = backend_of(client)
-    if cluster is not None and backend is Backend.EMBEDDED:
-        raise WarehouseError(
-            "LEADLINE_CLICKHOUSE_CLUSTER is for a ClickHouse server; the embedded one is alone: unset it"
-        )
-    return Layout(database, cluster, backend)
-
-
 def applied(client: Client, database: str) -> Mapping[str, str]:
     """The checksums of what was applied, by name; nothing where there is no database yet."""
     there = client.query(
@@ -193,7 +141,8 @@ def pending(client: Client, database: str) -> list[Migration]:
         WarehouseError: a migration that was applied has another content now, or is from a newer version.
     """
     known, ours = applied(client, database), migrations()
-    if newer := sorted(known.keys() - {migration.name for migration in ours}):
+    names = {migration.name for migration in ours}
+    if newer := sorted(name for name in known if not name.startswith(views.PREFIX) and name not in names):
         raise WarehouseError(f"{database} has the migration {newer[-1]}, which this version does not know: upgrade it")
     for migration in ours:
         if known.get(migration.name, migration.checksum) != migration.checksum:
@@ -210,10 +159,10 @@ def migrate(
     *,
     cluster: str | None = None,
     at_most: Danger = Danger.NONE,
-    told: Callable[[Migration], None] = lambda _: None,
+    told: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
-    """Create the database and apply what is missing; returns the names of the applied. ``told`` hears of each before it
-    is applied.
+    """Create the database and apply what is missing, then the views that are not as this version has them; returns the
+    names of the applied. ``told`` hears of each before it is applied.
 
     Raises:
         WarehouseError: see :func:`pending`; or one is more dangerous than ``at_most``: then nothing is applied.
@@ -229,17 +178,29 @@ def migrate(
             " ENGINE = {engine:ReplacingMergeTree(applied_at)} ORDER BY name SETTINGS {window}"
         )
     )
+    names = []
     for migration in missing:
-        told(migration)
-        for statement in layout.statements_of(migration):
-            client.command(statement)
-        client.insert(
-            f"{database}.schema_migrations",
-            [[migration.name, migration.checksum]],
-            column_names=["name", "checksum"],
-            settings={"async_insert": 0},
-        )
-    return [migration.name for migration in missing]
+        told(migration.name)
+        _apply(client, database, migration.name, migration.checksum, migration.statements_in(layout))
+        names.append(migration.name)
+    known = applied(client, database)
+    for view in views.views():
+        if known.get(view.entry) != view.checksum:
+            told(view.entry)
+            _apply(client, database, view.entry, view.checksum, [layout.render(view.sql)])
+            names.append(view.entry)
+    return names
+
+
+def _apply(client: Client, database: str, name: str, checksum: str, statements: Sequence[str]) -> None:
+    for statement in statements:
+        client.command(statement)
+    client.insert(
+        f"{database}.schema_migrations",
+        [[name, checksum]],
+        column_names=["name", "checksum"],
+        settings={"async_insert": 0},
+    )
 
 
 def _refuse(missing: Sequence[Migration], at_most: Danger) -> None:

@@ -69,24 +69,25 @@ def migrate(*, dry_run: bool = False, allow: Allowed | None = None, as_json: Jso
     """
     from warehouse import migrate as warehouse
     from warehouse.client import connect
+    from warehouse.layout import layout_of
 
     settings = environment.settings()
     client, database = connect(environment.clickhouse_of(settings)), settings.clickhouse_database
     console = Console()
     if dry_run:
-        layout = warehouse.layout_of(client, database, settings.clickhouse_cluster)
+        layout = layout_of(client, database, settings.clickhouse_cluster)
         missing = warehouse.pending(client, database)
         _show(
             console,
-            [(one.name, one.danger.name.lower(), layout.statements_of(one)) for one in missing],
+            [(one.name, one.danger.name.lower(), one.statements_in(layout)) for one in missing],
             as_json=as_json,
         )
         return
     at_most = warehouse.Danger.NONE if allow is None else warehouse.Danger[allow.upper()]
 
-    def told(migration: warehouse.Migration) -> None:
+    def told(name: str) -> None:
         if not as_json:
-            console.print(f"applying {migration.name} …", highlight=False)
+            console.print(f"applying {name} …", highlight=False)
 
     names = warehouse.migrate(client, database, cluster=settings.clickhouse_cluster, at_most=at_most, told=told)
     if as_json:
@@ -95,6 +96,14 @@ def migrate(*, dry_run: bool = False, allow: Allowed | None = None, as_json: Jso
         console.print(
             f"{len(names)} applied." if names else "Nothing to do: the warehouse is as this version wants it."
         )
+
+
+@warehouse_app.command
+def dictionary() -> None:
+    """Print the data dictionary, in Markdown: every metric, view and table with what each column means."""
+    from warehouse.dictionary import render
+
+    print(render(), end="")
 
 
 def _show(console: Console, missing: list[tuple[str, str, list[str]]], *, as_json: bool) -> None:

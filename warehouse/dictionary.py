@@ -1,0 +1,93 @@
+"""The data dictionary: every table and view with its columns' comments, and every metric. Made of the SQL itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from warehouse.migrate import migrations
+from warehouse.views import metrics, views
+
+_RELATION: Final = re.compile(r"CREATE (?:OR REPLACE VIEW|TABLE IF NOT EXISTS) \{database\}\.(\w+)")
+_NESTED: Final = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
+"""Parentheses, three deep at most."""
+_COLUMN: Final = re.compile(rf"^ {{4}}(?P<name>\w+) +(?P<type>[A-Z]\w*(?:{_NESTED})?)(?P<rest>.*)$", re.MULTILINE)
+_COMMENT: Final = re.compile(r"COMMENT '((?:[^']|'')*)'")
+_METRIC: Final = re.compile(r"metric (\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column and what it means."""
+
+    name: str
+    type: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table or a view."""
+
+    name: str
+    comment: str
+    columns: tuple[Column, ...]
+
+
+def relations() -> list[Relation]:
+    """Views, then tables, in the order of their names."""
+    return sorted((_relation(view.sql) for view in views()), key=lambda one: one.name) + sorted(
+        (_relation(one.sql) for migration in migrations() for one in migration.statements if _RELATION.match(one.sql)),
+        key=lambda one: one.name,
+    )
+
+
+def render() -> str:
+    """The dictionary as Markdown."""
+    return "\n".join(_lines())
+
+
+def _lines() -> Iterator[str]:
+    yield "# Data dictionary"
+    yield ""
+    yield "Made by `leadline warehouse dictionary` from the warehouse's own SQL. Views are free of personal data."
+    yield ""
+    yield "## Metrics"
+    yield ""
+    yield "Each has one definition, in `warehouse/metrics.yml`, which views share."
+    yield ""
+    yield "| metric | what it is | unit | SQL |"
+    yield "|---|---|---|---|"
+    for metric in metrics().values():
+        yield f"| `{metric.name}` | {metric.what} | {metric.unit} | `{metric.sql}` |"
+    for relation in relations():
+        yield ""
+        yield f"## {relation.name}"
+        yield ""
+        if relation.comment:
+            yield relation.comment
+            yield ""
+        yield "| column | type | what it is |"
+        yield "|---|---|---|"
+        for column in relation.columns:
+            yield f"| `{column.name}` | `{column.type}` | {column.comment} |"
+    yield ""
+
+
+def _relation(sql: str) -> Relation:
+    found = _RELATION.match(sql)
+    assert found is not None  # noqa: S101  # a file of another kind would be no table and no view
+    head, _, tail = sql.partition("\n)")
+    columns = tuple(_column(match) for match in _COLUMN.finditer(head))
+    about = _COMMENT.findall(tail)
+    return Relation(found[1], about[-1].replace("''", "'") if about else "", columns)
+
+
+def _column(match: re.Match[str]) -> Column:
+    said = _COMMENT.search(match["rest"])
+    comment = said[1].replace("''", "'") if said else ""
+    if (metric := _METRIC.fullmatch(comment)) is not None:
+        comment = f"{metrics()[metric[1]].what} (`{metric[1]}`)"
+    return Column(match["name"], match["type"], comment.replace("|", "\\|"))
