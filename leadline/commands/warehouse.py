@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import cyclopts
@@ -104,6 +105,30 @@ def dictionary() -> None:
     from warehouse.dictionary import render
 
     print(render(), end="")
+
+
+@warehouse_app.command
+def dashboards(folder: Path, /) -> None:
+    """Write Grafana's provisioning into a folder: the data source and dashboards of operations, revenue, sources and
+    buyers.
+
+    Mount it as /etc/grafana/provisioning, install the plugin grafana-clickhouse-datasource, and set
+    LEADLINE_CLICKHOUSE_TOKEN in Grafana's environment where ClickHouse wants a password.
+
+    Parameters
+    ----------
+    folder:
+        Where to; what is there under the same names is replaced.
+    """
+    from warehouse.dashboards import provisioning
+
+    settings = environment.settings()
+    console = Console()
+    for place, text in provisioning(environment.clickhouse_of(settings), settings.clickhouse_database):
+        path = folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        console.print(str(path), highlight=False, markup=False, soft_wrap=True)
 
 
 def _show(console: Console, missing: list[tuple[str, str, list[str]]], *, as_json: bool) -> None:

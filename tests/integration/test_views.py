@@ -29,6 +29,7 @@ from schemas.events import (
 )
 from schemas.record import KafkaRecord
 from warehouse.client import connect
+from warehouse.dashboards import dashboards
 from warehouse.dictionary import relations
 from warehouse.migrate import migrate
 from warehouse.rows import COLUMNS, row_of
@@ -189,6 +190,26 @@ def test_every_question_of_the_cookbook_has_an_answer(asked: Any, clickhouse_url
     analyst = connect(clickhouse_url, database=database)
     answers = [analyst.query(sql, settings={"readonly": 2}).result_rows for sql in questions]
     assert all(answers[number - 1] for number in (1, 3, 6, 7, 8, 11, 12, 13, 14, 17, 20))
+
+
+def test_every_panel_of_every_dashboard_has_an_answer(asked: Any, clickhouse_url: str, database: str) -> None:
+    """With Grafana's macro written out for a range in which the known leads are."""
+    analyst = connect(clickhouse_url, database=database)
+    empty = []
+    for dashboard in dashboards():
+        for panel in dashboard.panels:
+            sql = re.sub(
+                r"\$__timeFilter\(((?:[^()]|\([^()]*\))*)\)",
+                r"(\1 >= toDateTime('2026-11-20 00:00:00') AND \1 <= toDateTime('2026-11-21 00:00:00'))",
+                panel.sql,
+            )
+            assert "$" not in sql
+            result = analyst.query(sql, settings={"readonly": 2})
+            if panel.kind == "timeseries":
+                assert result.column_names[0] == "time"
+            if not result.result_rows:
+                empty.append((dashboard.name, panel.title))
+    assert empty == []
 
 
 def test_no_view_shows_what_a_person_typed(client: Client, asked: Any, database: str) -> None:
