@@ -17,6 +17,7 @@ from warehouse.migrate import Danger, Migration, Statement, grade, migrations, p
 RELEASED = {
     "0001_lead_events": "9d745965b684e63207cce18b15cdde1fd2962a10e047c365740b521347c24c69",
     "0002_replays": "3bfc4cb1d60180ecadf10f24e67ad9fe366547888abc238c3cef7e6b591b4658",
+    "0003_ingested": "e15773615f4279daec005da141ecf6b23034f7912a7e5a95acae8b1aac0f4084",
 }
 """A released migration never changes: write a new one instead, and add its checksum here."""
 ALONE = Layout("leads", None, Backend.EMBEDDED)
