@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 READY := .venv/.leadline-ready
 
-.PHONY: help setup up down demo test lint types layers unit integration e2e chaos chaos-short histories bench lock clean
+.PHONY: help setup up down demo test lint types layers unit integration e2e chaos chaos-short chaos-sink histories bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ chaos-short: setup ## A few minutes of `make chaos`
 
 chaos: setup ## Workers killed, frozen, added and removed, Kafka restarted, 220 times: exactly once; SEED=… repeats a run
 	@PYTHONPATH=tests $(RUN) python -m kit.chaos $(if $(SEED),--seed $(SEED))
+
+chaos-sink: setup ## Sinks killed and frozen at every point, ClickHouse killed, 60 times: every row once
+	@PYTHONPATH=tests $(RUN) python -m kit.sink_crashes --faults 60
 
 histories: setup ## 10,000 seeded crash histories of the whole pipeline in memory; ARGS="--seed N --trace" replays one
 	@PYTHONPATH=tests $(RUN) python -m kit.histories $(or $(ARGS),--count 10000)

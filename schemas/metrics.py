@@ -65,3 +65,36 @@ TABLE_OLDEST_SECONDS: Final = Metric(
 )
 
 METRICS: Final[tuple[Metric, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+
+SINK_RECORDS: Final = Metric("leadline_sink_records_total", Kind.COUNTER, "records whose rows are in the tables", ())
+SINK_BATCHES: Final = Metric("leadline_sink_batches_total", Kind.COUNTER, "planned batches inserted", ())
+SINK_RECOVERED: Final = Metric("leadline_sink_recovered_total", Kind.COUNTER, "batches that someone else planned", ())
+SINK_RECONCILED: Final = Metric(
+    "leadline_sink_reconciled_total", Kind.COUNTER, "batches compared with the table, their tokens not trusted", ()
+)
+SINK_VIEWS_IN_DOUBT: Final = Metric(
+    "leadline_sink_views_in_doubt_total", Kind.COUNTER, "batches that materialized views may lack", ()
+)
+SINK_REFUSED: Final = Metric("leadline_sink_refused_total", Kind.COUNTER, "rows refused for what they hold", ())
+SINK_FAILURES: Final = Metric(
+    "leadline_sink_failures_total", Kind.COUNTER, "inserts that failed and come again", ("failure",)
+)
+SINK_COMMITS_REFUSED: Final = Metric(
+    "leadline_sink_commits_refused_total", Kind.COUNTER, "commits that Kafka refused", ()
+)
+SINK_GAP_RECORDS: Final = Metric(
+    "leadline_sink_gap_records_total", Kind.COUNTER, "offsets gone from the log before they were read", ()
+)
+SINK_WAITING: Final = Metric("leadline_sink_waiting_records", Kind.GAUGE, "records read and not yet inserted", ())
+SINK_FRESHNESS_SECONDS: Final = Metric(
+    "leadline_sink_freshness_seconds",
+    Kind.HISTOGRAM,
+    "from the record's Kafka timestamp to its insert's acknowledgement, the oldest record of each batch",
+    (),
+    SECONDS,
+)
+
+SINK_METRICS: Final[tuple[Metric, ...]] = tuple(
+    value for name, value in list(globals().items()) if isinstance(value, Metric) and name.startswith("SINK_")
+)
+"""Those of the sink."""

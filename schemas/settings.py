@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         default=0.5, gt=0, le=1, description="Share of the last 1,000 records; more dead letters stop a worker."
     )
 
+    sink_accept_gaps: bool = Field(
+        default=False,
+        description="Let the sink go on where records are gone from the log that it has not read; else it stops.",
+    )
+
     partitions: int = Field(default=4, ge=1, le=1024, description="Partitions of every person-keyed topic.")
     replication_factor: int = Field(default=1, ge=1, le=7)
     pseudonym_key: SecretStr | None = Field(

@@ -87,6 +87,7 @@ def worker(stage: StageName, /) -> None:
 
 def sink() -> None:
     """Run a sink of every topic into ClickHouse until a signal. Several share the partitions."""
+    from connectors.metrics_server import serve as serve_metrics
     from warehouse.client import connect
     from warehouse.sink import Sink, SinkConfig
 
@@ -97,8 +98,12 @@ def sink() -> None:
         bootstrap=environment.kafka_of(settings),
         database=settings.clickhouse_database,
         session_timeout_seconds=settings.session_timeout_seconds,
+        accept_gaps=settings.sink_accept_gaps,
     )
     running = Sink(config, client, on_ready=lambda: environment.say_ready(settings))
+    if settings.metrics_port is not None:
+        port = serve_metrics(running.metrics.registry, settings.metrics_host, settings.metrics_port)
+        log.info("metrics", url=f"http://{settings.metrics_host}:{port}/metrics")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: running.stop())
     running.run()

@@ -112,14 +112,14 @@ def plan(
 
     foundations = tuple(services)
     metrics_urls = {}
-    for place, name in enumerate(WORKERS):
+    for place, name in enumerate((*WORKERS, "sink")):
         own = {}
         if name in wanted:
             port = ports.lease((settings.metrics_port or METRICS_PORT) + place)
             metrics_urls[name] = f"http://{HOST}:{port}/metrics"
             own = {f"{_PREFIX}METRICS_PORT": str(port)}
-        services[name] = Service(name, [python, "-m", "leadline", "worker", name], env=own, after=foundations)
-    services["sink"] = Service("sink", [python, "-m", "leadline", "sink"], after=foundations)
+        command = [python, "-m", "leadline", *(("worker", name) if name in WORKERS else (name,))]
+        services[name] = Service(name, command, env=own, after=foundations)
     if "intake" in wanted:
         port = ports.lease(settings.intake_port)
         intake_url = f"http://{HOST}:{port}"

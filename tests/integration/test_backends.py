@@ -196,7 +196,7 @@ def test_a_dangerous_migration_is_applied_only_where_that_is_allowed(client, dat
     ours = [*migrate.migrations(), migrate.parse("9999_no_replays", text)]
     monkeypatch.setattr(migrate, "migrations", lambda: ours)
     for at_most in (migrate.Danger.NONE, migrate.Danger.BLOCKING):
-        with pytest.raises(WarehouseError, match="9999_no_replays is destructive: .*--allow destructive"):
+        with pytest.raises(WarehouseError, match=r"9999_no_replays is destructive: .*--allow destructive"):
             migrate.migrate(client, database, at_most=at_most)
     assert client.command(f"EXISTS {database}.replays") == 1
     assert migrate.migrate(client, database, at_most=migrate.Danger.DESTRUCTIVE) == ["9999_no_replays"]

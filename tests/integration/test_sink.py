@@ -19,11 +19,13 @@ from uuid import UUID, uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
+from confluent_kafka import Consumer, TopicPartition
 from kit.events import DETAILS, event, record_of
 from kit.full_stack import wait_until
 
 from connectors.kafka import clients, topic_admin
 from connectors.kafka.lag import lag_of
+from connectors.kafka.log_reader import log_bounds
 from connectors.kafka.producer import AckedProducer
 from schemas import headers
 from schemas.codec import encode
@@ -34,6 +36,8 @@ from warehouse.client import connect
 from warehouse.errors import WarehouseError
 from warehouse.migrate import migrate, migrations
 from warehouse.rows import COLUMNS, SUNK_TOPICS, row_of
+from warehouse.sinking.plans import Part, Plan
+from warehouse.views import views
 
 SINK = """
 import signal, sys
@@ -311,6 +315,111 @@ def test_the_warehouse_may_be_away_for_a_while(
             world.assert_exact()
 
 
+def watched(world: World) -> str:
+    """A materialized view of the table: unlike the table's own rows, its rows never collapse."""
+    world.client.command(
+        f"CREATE MATERIALIZED VIEW {world.database}.seen ENGINE = MergeTree ORDER BY tuple()"
+        " SETTINGS non_replicated_deduplication_window = 10000"
+        f" AS SELECT _topic, _partition, _offset FROM {world.database}.lead_events"
+    )
+    return (
+        f"SELECT count(), uniqExact(_topic, _partition, _offset) FROM {world.database}.seen"
+        " WHERE _topic = 'leads.unrouted' AND _partition = 0"
+    )
+
+
+def plan_by_hand(world: World, group: str, first: int, last: int, at_ms: int, of: int = 1) -> Plan:
+    """The commit of a sink that died after it."""
+    topic = LeadUnrouted.TOPIC.name
+    topic_id = topic_admin.topic_ids(clients.admin(world.bootstrap), [topic])[topic]
+    plan = Plan("by-hand", at_ms, (Part(topic, topic_id, 0, first, last),))
+    metadata = plan.metadata(plan.parts[0]).replace('"of":1', f'"of":{of}')
+    consumer = Consumer({"bootstrap.servers": world.bootstrap, "group.id": group})
+    consumer.commit(offsets=[TopicPartition(topic, 0, first, metadata)], asynchronous=False)
+    consumer.close()
+    return plan
+
+
+@pytest.mark.parametrize("of", [1, 2], ids=["whole", "split"])
+@pytest.mark.parametrize("stored", [0, 7, 20])
+def test_an_old_or_split_plan_is_compared_with_the_table(world: World, stored: int, of: int) -> None:
+    view = watched(world)
+    topic = LeadUnrouted.TOPIC.name
+    begin = log_bounds(world.bootstrap, topic, 0)[1]
+    events = unrouted(30)
+    for one in events:
+        world.producer.produce(topic, None, encode(one), (), partition=0)
+        world.sent.add(one.event_id)
+    world.producer.flush()
+    at_ms = 1_000 if of == 1 else round(datetime.now(UTC).timestamp() * 1000)
+    plan_by_hand(world, world.group, begin, begin + 19, at_ms, of)
+    rows = [row_of(record_of(one)._replace(partition=0, offset=begin + n)) for n, one in enumerate(events[:stored])]
+    if rows:
+        world.client.insert(f"{world.database}.lead_events", rows, column_names=list(COLUMNS))
+    with world.sink() as process:
+        world.wait()
+        admin = clients.admin(world.bootstrap)
+        wait_until(lambda: lag_of(admin, world.group, (topic,)) == 0, "all is settled", 20)
+        assert process.poll() is None
+    assert "batch reconciled" in world.log.read_text()
+    assert ("rebuild them" in world.log.read_text()) == (stored > 0)
+    assert world.query(view) == [(30, 30)]
+    world.assert_exact()
+
+
+def test_a_plan_of_another_version_stops_it_with_a_way_out(world: World) -> None:
+    consumer = Consumer({"bootstrap.servers": world.bootstrap, "group.id": world.group})
+    consumer.commit(offsets=[TopicPartition("leads.unrouted", 0, 0, '{"v":99}')], asynchronous=False)
+    consumer.close()
+    with world.sink() as process:
+        assert process.wait(30) != 0
+    assert "version 99" in world.log.read_text()
+
+
+def test_a_row_that_the_table_refuses_is_a_dead_row_and_the_others_are_there(world: World) -> None:
+    world.client.command(f"ALTER TABLE {world.database}.lead_events ADD CONSTRAINT c CHECK vertical != 'poison'")
+    with world.sink() as process:
+        good = unrouted(200)
+        poison = unrouted(3, vertical="poison")
+        world.send([*good[:90], *poison, *good[90:]])
+        world.sent -= {one.event_id for one in poison}
+        world.wait()
+        refused = "SELECT count(), uniqExact(_offset, _partition) FROM {t} WHERE reason = 'value.refused'"
+        wait_until(lambda: world.query(refused) == [(3, 3)], "three dead rows", 20)
+        assert process.poll() is None
+    world.assert_exact()
+
+
+def test_records_that_are_gone_unread_stop_it_unless_it_may_go_on(world: World) -> None:
+    topic = LeadUnrouted.TOPIC.name
+    _, high = log_bounds(world.bootstrap, topic, 1)
+    for one in unrouted(10):
+        world.producer.produce(topic, None, encode(one), (), partition=1)
+    world.producer.flush()
+    consumer = Consumer({"bootstrap.servers": world.bootstrap, "group.id": world.group})
+    consumer.commit(offsets=[TopicPartition(topic, 1, high)], asynchronous=False)
+    consumer.close()
+    admin = clients.admin(world.bootstrap)
+    for future in admin.delete_records([TopicPartition(topic, 1, high + 4)]).values():
+        future.result(20)
+    with world.sink() as process:
+        assert process.wait(30) != 0
+    assert f"offsets from {high} to {high + 3} are gone" in world.log.read_text()
+    assert "LEADLINE_SINK_ACCEPT_GAPS" in world.log.read_text()
+    with world.sink(
+        sys.executable,
+        "-c",
+        SINK.replace("batch_rows=500", "accept_gaps=True, batch_rows=500"),
+        world.bootstrap,
+        world.url,
+        world.database,
+        world.group,
+    ) as process:
+        world.send(unrouted(5))
+        world.wait()
+        assert process.poll() is None
+
+
 def test_a_sink_without_its_table_says_what_to_do(world: World) -> None:
     world.database = f"{world.database}_missing"
     with world.sink() as process:
@@ -351,10 +460,10 @@ def test_the_table_takes_every_row_that_any_bytes_give(world: World) -> None:
 
 
 def test_migrations_are_applied_once_and_in_order(world: World) -> None:
-    names = [migration.name for migration in migrations()]
+    names = [migration.name for migration in migrations()] + [view.entry for view in views()]
     assert migrate(world.client, world.database) == []
     applied = world.client.query(f"SELECT name FROM {world.database}.schema_migrations FINAL ORDER BY name")
-    assert [row[0] for row in applied.result_rows] == names
+    assert [row[0] for row in applied.result_rows] == sorted(names)
     world.client.command(f"DROP DATABASE {world.database} SYNC")
     assert migrate(world.client, world.database) == names
 

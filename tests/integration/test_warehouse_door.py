@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import http.client
-import json
-import os
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -15,13 +11,10 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import clickhouse_connect
 import lz4.frame
@@ -32,88 +25,11 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 from clickhouse_connect.driver.query import QueryContext
 from clickhouse_connect.driver.transform import NativeTransform
+from kit.door import Answer, Warehouse, command, free_port, running
 
 from warehouse.embedded.compression import decode_blocks, encode_blocks
 
-STARTS_WITHIN = 60.0
 LIMIT = 64 << 20
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: dict[str, str] = field(repr=False)
-    body: bytes
-
-    @property
-    def summary(self) -> dict[str, int]:
-        return {name: int(value) for name, value in json.loads(self.headers["x-clickhouse-summary"]).items()}
-
-
-@dataclass(frozen=True)
-class Warehouse:
-    process: subprocess.Popen[bytes]
-    port: int
-    path: Path
-
-    def send(
-        self,
-        sql: str | None = None,
-        body: bytes | Iterator[bytes] = b"",
-        *,
-        method: str = "POST",
-        target: str = "/",
-        headers: dict[str, str] | None = None,
-        **arguments: Any,
-    ) -> Answer:
-        if sql is not None:
-            arguments = {"query": sql, **arguments}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            url = f"{target}?{urlencode(arguments)}" if arguments else target
-            connection.request(method, url, body, headers or {}, encode_chunked=not isinstance(body, bytes))
-            response = connection.getresponse()
-            names = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, names, response.read())
-        finally:
-            connection.close()
-
-    def value(self, sql: str, **arguments: Any) -> str:
-        answer = self.send(body=sql.encode(), **arguments)
-        assert answer.status == 200, answer.body
-        return answer.body.decode().rstrip("\n")
-
-    def stop(self, number: signal.Signals) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(timeout=30)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def command(path: Path, port: int, *more: str) -> list[str]:
-    return [sys.executable, "-m", "warehouse.embedded", "--path", str(path), "--port", str(port), *more]
-
-
-@contextmanager
-def running(path: Path, ready: Path, *more: str) -> Iterator[Warehouse]:
-    port = free_port()
-    ready.unlink(missing_ok=True)
-    process = subprocess.Popen(command(path, port, *more), env=os.environ | {"LEADLINE_READY_FILE": str(ready)})
-    try:
-        deadline = time.monotonic() + STARTS_WITHIN
-        while not ready.exists():
-            assert process.poll() is None, f"exited with {process.returncode}"
-            assert time.monotonic() < deadline, "not ready in time"
-            time.sleep(0.02)
-        assert json.loads(ready.read_text()) == {"url": f"http://127.0.0.1:{port}"}
-        yield Warehouse(process, port, path)
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -410,16 +326,14 @@ def test_head_and_options_run_nothing(warehouse: Warehouse, table: str) -> None:
 
 
 def test_nothing_of_one_request_reaches_the_next(warehouse: Warehouse) -> None:
-    before = warehouse.value("SELECT getSetting('max_block_size'), currentDatabase(), getSetting('readonly')")
+    state = "SELECT getSetting('max_block_size'), currentDatabase(), getSetting('readonly')"
+    before = warehouse.value(state)
     for _ in range(20):
-        session = {"session_id": "s", "max_block_size": 77, "database": "system"}
-        warehouse.value("SET max_block_size = 78", **session)
-        warehouse.send("SELECT 1", method="GET", **session)
-        warehouse.value("CREATE TEMPORARY TABLE leftover (n UInt8)", session_id="s")
-        assert before == warehouse.value(
-            "SELECT getSetting('max_block_size'), currentDatabase(), getSetting('readonly')", session_id="s"
-        )
-    assert warehouse.send("SELECT * FROM leftover", session_id="s").status == 404
+        warehouse.value("SET max_block_size = 78", max_block_size=77, database="system")
+        warehouse.send("SELECT 1", method="GET", max_block_size=77, database="system")
+        warehouse.value("CREATE TEMPORARY TABLE leftover (n UInt8)")
+        assert before == warehouse.value(state)
+    assert warehouse.send("SELECT * FROM leftover").status == 404
 
 
 def test_pages_of_other_sites_are_turned_away(warehouse: Warehouse) -> None:
@@ -449,6 +363,19 @@ def test_a_slow_query_blocks_nobody(warehouse: Warehouse) -> None:
     for thread in threads:
         thread.join()
     assert [answer.status for answer in slow] == [200] * 4
+
+
+def test_more_requests_than_are_taken_in_hand_are_refused(tmp_path: Path) -> None:
+    with running(tmp_path / "db", tmp_path / "ready", "--requests", "2") as server:
+        slow = [threading.Thread(target=lambda: server.send("SELECT sleep(3)")) for _ in range(2)]
+        for thread in slow:
+            thread.start()
+        while (answer := server.send("SELECT 1")).status == 200:
+            assert slow[0].is_alive()
+        assert answer.headers["x-clickhouse-exception-code"] == "202"
+        for thread in slow:
+            thread.join()
+        assert server.value("SELECT 1") == "1"
 
 
 def test_many_clients_at_once(warehouse: Warehouse, table: str) -> None:
@@ -577,4 +504,4 @@ def test_only_loopback_is_served(tmp_path: Path) -> None:
         command(tmp_path / "db", free_port(), "--host", "0.0.0.0"), capture_output=True, text=True, timeout=60
     )
     assert refused.returncode == 2
-    assert "no authentication" in refused.stderr
+    assert "python -m warehouse.embedded.tokens admin" in refused.stderr

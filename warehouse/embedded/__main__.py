@@ -20,6 +20,8 @@ from typing import Final
 import uvicorn
 
 from schemas.settings import Settings
+from warehouse.embedded import tokens
+from warehouse.embedded.audit import Audit
 from warehouse.embedded.door import LOOPBACK_HOSTS, Door, Limits
 from warehouse.embedded.engine import Engine, FolderInUseError
 from warehouse.embedded.errors import ClickHouseError
@@ -29,6 +31,7 @@ log = logging.getLogger("warehouse.embedded")
 FAILED: Final = 1
 FOLDER_IN_USE: Final = 3
 
+_TOKEN_COMMAND: Final = "python -m warehouse.embedded.tokens admin NAME --file FILE"  # noqa: S105
 _LONGEST_URL_BYTES: Final = 1 << 20
 
 
@@ -54,17 +57,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m warehouse.embedded", description="ClickHouse in one process.")
     parser.add_argument("--path", type=Path, required=True, help="folder of the database, created if missing")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
+    parser.add_argument("--host", default="127.0.0.1", help="any but loopback needs tokens")
     parser.add_argument("--threads", type=int, default=Limits().threads, help="statements that run at once")
+    parser.add_argument("--requests", type=int, default=Limits().requests, help="requests in hand; others are refused")
     parser.add_argument("--max-body-bytes", type=int, default=Limits().body_bytes)
     parser.add_argument("--grace-seconds", type=int, default=10, help="how long a stop waits for running statements")
     options = parser.parse_args(arguments)
-    if options.host not in LOOPBACK_HOSTS:
-        parser.error(
-            f"--host {options.host}: the embedded warehouse has no authentication, so it serves loopback only; "
-            "use 127.0.0.1, and a ClickHouse server (LEADLINE_CLICKHOUSE_URL) to share the warehouse"
-        )
     settings = Settings()
+    try:
+        opened_by = tokens.load(settings.clickhouse_tokens) if settings.clickhouse_tokens else tokens.Tokens()
+    except tokens.TokenFileError as error:
+        parser.error(f"{error}; make a token: {_TOKEN_COMMAND}")
+    if options.host not in LOOPBACK_HOSTS and not opened_by:
+        parser.error(
+            f"--host {options.host}: without a token only loopback is served; make one with `{_TOKEN_COMMAND}` "
+            "and set LEADLINE_CLICKHOUSE_TOKENS to its file, or use 127.0.0.1"
+        )
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # One clock for everything stored, wherever the machine is. The engine reads it while it loads.
     os.environ["TZ"] = "UTC"
@@ -87,10 +95,16 @@ def main(arguments: list[str] | None = None) -> int:
         engine.close(timeout=1)
         print(f"error: port {options.port} does not open: {error}. Choose another with --port.", file=sys.stderr)
         return FAILED
-    limits = Limits(threads=options.threads, body_bytes=options.max_body_bytes)
+    try:
+        audit = Audit(engine)
+    except ClickHouseError as error:
+        engine.close(timeout=1)
+        print(f"error: the audit table in {options.path} is not made: {error}", file=sys.stderr)
+        return FAILED
+    limits = Limits(threads=options.threads, requests=options.requests, body_bytes=options.max_body_bytes)
     host = f"[{options.host}]" if ":" in options.host else options.host
     config = uvicorn.Config(
-        Door(engine, limits).application(),
+        Door(engine, limits, opened_by, audit, settings.clickhouse_database).application(),
         log_config=None,
         log_level="warning",
         access_log=False,
@@ -99,16 +113,23 @@ def main(arguments: list[str] | None = None) -> int:
         timeout_graceful_shutdown=options.grace_seconds,
         h11_max_incomplete_event_size=_LONGEST_URL_BYTES,
     )
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cut)
     # uvicorn raises the signal again once it has stopped; a stop that was asked for is a success.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     _Server(config, f"http://{host}:{options.port}", settings.ready_file).run(sockets=[listener])
+    audit.close()
     if not engine.close(timeout=1):
         log.warning("statements still run after %d s: ending without them", options.grace_seconds)
         logging.shutdown()
         os._exit(0)  # Their threads would keep the process alive; the folder reopens as after a kill.
     log.info("stopped")
     return 0
+
+
+def _is_no_cut(record: logging.LogRecord) -> bool:
+    """Not what uvicorn says of an answer that is cut off on purpose, for an error in its middle."""
+    return "without completing response" not in record.getMessage()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -93,6 +93,35 @@ def encode(body: bytes, encoding: str) -> bytes:
     return gzip.compress(body, 1, mtime=0)
 
 
+class Packer:
+    """Packs a body that comes in pieces: as ClickHouse's blocks (``blocks``), then in one of ENCODINGS or none ("")."""
+
+    def __init__(self, *, blocks: bool, encoding: str) -> None:
+        self._blocks = blocks
+        self._pack: Callable[[bytes], bytes] = bytes
+        self._flush: Callable[[], bytes] = bytes
+        self._start = b""
+        if encoding == "lz4":
+            frame = lz4.frame.LZ4FrameCompressor()
+            self._start = bytes(frame.begin())
+            self._pack, self._flush = frame.compress, frame.flush
+        elif encoding == "zstd":
+            stream = zstandard.ZstdCompressor(level=1).compressobj()
+            self._pack, self._flush = stream.compress, stream.flush
+        elif encoding:
+            deflate = zlib.compressobj(1, wbits=31)
+            self._pack, self._flush = deflate.compress, deflate.flush
+
+    def add(self, piece: bytes) -> bytes:
+        """The piece packed, or what of it is ready."""
+        start, self._start = self._start, b""
+        return start + self._pack(encode_blocks(piece) if self._blocks else piece)
+
+    def finish(self) -> bytes:
+        """The end of the body."""
+        return self._flush()
+
+
 def choose(accept_encoding: str) -> str | None:
     """The encoding for an Accept-Encoding header, or None for plain bytes."""
     accepted = set()

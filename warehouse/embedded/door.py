@@ -1,17 +1,18 @@
 """ClickHouse's HTTP interface as a Starlette application in front of one Engine.
 
-Differences from a server: sessions are not kept (``session_id`` is accepted, each request stands alone), answers are
-materialised before they are sent, external data (multipart) is refused, and there are no users yet: whoever reaches the
-port may do anything, which is why only loopback is served and pages of other sites are turned away.
+Differences from a server: progress is said once and not while a query runs, and external data (multipart) is refused.
+Users are tokens; without any, whoever reaches the port may do anything, which is why only loopback is served then and
+pages of other sites are turned away.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -19,6 +20,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from warehouse.embedded.analyst import Analyst
+from warehouse.embedded.audit import Audit, Entry
 from warehouse.embedded.compression import too_large
 from warehouse.embedded.engine import Engine
 from warehouse.embedded.errors import (
@@ -28,6 +31,8 @@ from warehouse.embedded.errors import (
     ClickHouseError,
 )
 from warehouse.embedded.exchange import Exchange, failure
+from warehouse.embedded.streaming import Pipe, StreamedAnswer
+from warehouse.embedded.tokens import Identity, Role, Tokens
 
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -46,10 +51,15 @@ class Limits:
 class Door:
     """Turns HTTP requests into statements of an Engine, on its own threads, so that the event loop always answers."""
 
-    def __init__(self, engine: Engine, limits: Limits) -> None:
+    def __init__(self, engine: Engine, limits: Limits, tokens: Tokens, audit: Audit, database: str) -> None:
         self._engine = engine
+        self._audit = audit
         self._limits = limits
+        self._tokens = tokens
+        self._analyst = Analyst(database)
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="query")
+        # Apart from the threads that the queries to be killed may hold.
+        self._killer = ThreadPoolExecutor(1, thread_name_prefix="kill")
         self._in_hand = 0
 
     async def ping(self, request: Request) -> Response:
@@ -66,20 +76,57 @@ class Door:
         query_id = arguments.get("query_id", "")
         if not query_id or not (query_id.isascii() and query_id.isprintable()):  # it goes into a header
             query_id = str(uuid.uuid4())
+        identity: Identity | None = None
         self._in_hand += 1
+        handed_over = False
         try:
-            _admit(request, self._in_hand, self._limits.requests)
+            _admit(request, self._in_hand, self._limits.requests, local=not self._tokens)
+            identity = self._tokens.authenticate(request.headers)
+            analyst = self._analyst if identity.role is Role.ANALYST else None
             body = await _read(request, self._limits.body_bytes)
-            exchange = Exchange(request.method, dict(request.headers), arguments, body, query_id)
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads, exchange.run, self._engine, self._limits.body_bytes
+            mark = uuid.uuid4().hex
+            exchange = Exchange(
+                request.method, dict(request.headers), arguments, body, query_id, identity, analyst, mark
             )
+            response = await self._run(exchange, request)
+            handed_over = isinstance(response, StreamedAnswer)
+            return response
         except ClickHouseError as error:
+            role, name = (identity.role, identity.name) if identity else ("", "")
+            self._audit.record(Entry(time.time(), role, name, "OTHER", 0.0, error.code))
             return failure(error, query_id)
         except ClientDisconnect:
             return Response(status_code=400)
         finally:
-            self._in_hand -= 1
+            if not handed_over:
+                self._in_hand -= 1
+
+    async def _run(self, exchange: Exchange, request: Request) -> Response:
+        """The answer once there is one; a query whose client goes away before its end is killed."""
+        loop = asyncio.get_running_loop()
+        pipe = Pipe(loop)
+        work = loop.run_in_executor(
+            self._threads, exchange.run, self._engine, self._limits.body_bytes, self._audit.record, pipe
+        )
+        gone = asyncio.create_task(_gone(request))
+
+        async def left(went: bool) -> None:
+            try:
+                if went:
+                    await loop.run_in_executor(self._killer, self._engine.kill, exchange.mark)
+                await work
+            finally:
+                self._in_hand -= 1
+
+        events: set[asyncio.Future[Any]] = {work, pipe.begun, gone}
+        await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
+        if pipe.begun.done():
+            return StreamedAnswer(pipe, pipe.begun.result(), gone, left)
+        if not work.done():
+            pipe.leave()
+            await loop.run_in_executor(self._killer, self._engine.kill, exchange.mark)
+        gone.cancel()
+        return await work or Response(status_code=400)
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -92,12 +139,16 @@ class Door:
         )
 
 
-def _admit(request: Request, in_hand: int, at_most: int) -> None:
-    """Without users, the port is guarded by who can reach it: not by a web page that a browser here has open."""
+def _admit(request: Request, in_hand: int, at_most: int, *, local: bool) -> None:
+    """Never a page of another site, whose browser may know a token; without tokens (``local``) this machine only."""
     origin = request.headers.get("origin")
-    if request.url.hostname not in LOOPBACK_HOSTS or (origin and urlsplit(origin).hostname not in LOOPBACK_HOSTS):
+    own = LOOPBACK_HOSTS if local else LOOPBACK_HOSTS | {request.url.hostname}
+    if request.url.hostname not in own or (origin and urlsplit(origin).hostname not in own):
         raise ClickHouseError(
-            ACCESS_DENIED, "Only requests to and from this machine are served: use http://127.0.0.1. (ACCESS_DENIED)"
+            ACCESS_DENIED,
+            "Only requests to and from this machine are served: use http://127.0.0.1. (ACCESS_DENIED)"
+            if local
+            else "Pages of other sites are turned away. (ACCESS_DENIED)",
         )
     if in_hand > at_most:
         raise ClickHouseError(
@@ -108,6 +159,11 @@ def _admit(request: Request, in_hand: int, at_most: int) -> None:
         raise ClickHouseError(
             NOT_IMPLEMENTED, "External data (multipart/form-data) is not supported here. (NOT_IMPLEMENTED)"
         )
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _read(request: Request, limit: int) -> bytes:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
-import re
 import tempfile
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from warehouse.embedded.errors import BAD_ARGUMENTS, UNKNOWN_SETTING, ClickHouseError
+from warehouse.embedded.context import Context, entered, quote
+from warehouse.embedded.errors import BAD_ARGUMENTS, ClickHouseError
+from warehouse.embedded.sessions import Sessions, SessionTerms
 from warehouse.embedded.statement import Statement
 
 if TYPE_CHECKING:
     from chdb.state.sqlitelike import Connection
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+log = logging.getLogger(__name__)
 
 
 class FolderInUseError(Exception):
@@ -41,6 +42,16 @@ class Result:
     elapsed: float
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A block of an answer, as a document of its own, and what it took."""
+
+    data: bytes
+    rows: int
+    read_rows: int
+    read_bytes: int
+
+
 class Engine:
     """Runs statements; safe to share between threads. Never use it in a forked child: the engine hangs there."""
 
@@ -48,6 +59,7 @@ class Engine:
         self._path = path
         self._root = root
         self._lock = lock
+        self._sessions = Sessions(lambda: _connect(str(path)))
         self._running = 0
         self._closed = False
         self._idle = threading.Condition()
@@ -75,30 +87,46 @@ class Engine:
             raise ClickHouseError.from_engine(str(error)) from error
 
     def execute(
-        self,
-        statement: Statement,
-        *,
-        default_format: str = "TabSeparated",
-        settings: Mapping[str, str] | None = None,
-        parameters: Mapping[str, str] | None = None,
-        database: str | None = None,
-        readonly: bool = False,
-        streamed: bool = False,
+        self, statement: Statement, context: Context | None = None, *, default_format: str = "TabSeparated"
     ) -> Result:
         """Run one statement in a session of its own, so that nothing of it (settings, database) outlives it.
 
-        ``parameters`` bind ``{name:Type}`` on the engine's side, ``readonly`` refuses writes and DDL (code 164) and
-        ``streamed`` gives one entry of ``blocks`` per block. An insert is durable (fsynced) when this returns.
-        Raises ClickHouseError with the engine's code.
+        An insert is durable (fsynced) when this returns. Raises ClickHouseError with the engine's code.
         """
-        with self._session() as session:
-            _prepare(session, settings or {}, database, readonly)
+        context = context or Context()
+        with self._session(context.kept) as session, entered(session, statement, context):
             if statement.data is not None:
-                return _insert(session, statement, statement.data, parameters or {})
+                return _insert(session, statement, statement.data, context.parameters)
+            return _query(session, statement.sql, statement.format or default_format, context.parameters)
+
+    def stream(
+        self, statement: Statement, context: Context, *, default_format: str = "TabSeparated"
+    ) -> Generator[Chunk, None, None]:
+        """Run one SELECT as `execute` does and give its blocks as they come; closing the iterator ends the query.
+
+        To be used in one thread. Raises ClickHouseError, also after some blocks.
+        """
+        with self._session(context.kept) as session, entered(session, statement, context):
             output_format = statement.format or default_format
-            if streamed:
-                return _stream(session, statement.sql, output_format, parameters or {})
-            return _query(session, statement.sql, output_format, parameters or {})
+            parameters = dict(context.parameters)
+            chunks = session.send_query(statement.sql, output_format, params=parameters)  # type: ignore[arg-type]
+            try:
+                for chunk in chunks:
+                    yield Chunk(
+                        bytes(chunk.bytes()), chunk.rows_read(), chunk.storage_rows_read(), chunk.storage_bytes_read()
+                    )
+            finally:
+                chunks.close()  # type: ignore[no-untyped-call]
+
+    def kill(self, mark: str) -> None:
+        """End the statements with that mark, without waiting for it."""
+        try:
+            self.execute(
+                Statement(b"KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC"),
+                Context(parameters={"mark": mark}),
+            )
+        except ClickHouseError as error:
+            log.warning("a query whose client has gone goes on: code %d", error.code)
 
     def close(self, timeout: float) -> bool:
         """Refuse new statements, wait up to ``timeout`` seconds for running ones, close the database.
@@ -109,17 +137,22 @@ class Engine:
             self._closed = True
             if not self._idle.wait_for(lambda: self._running == 0, timeout):
                 return False
+        self._sessions.close()
         self._root.close()
         os.close(self._lock)
         return True
 
     @contextmanager
-    def _session(self) -> Iterator[Connection]:
+    def _session(self, kept: SessionTerms | None) -> Iterator[Connection]:
         with self._idle:
             if self._closed:
                 raise ClickHouseError(BAD_ARGUMENTS, "the warehouse server is stopping")
             self._running += 1
         try:
+            if kept is not None:
+                with self._sessions.hold(kept) as session:
+                    yield session
+                return
             # A session costs a third of a millisecond while the engine is open, and isolates completely.
             session = _connect(str(self._path))
             try:
@@ -141,24 +174,6 @@ def _connect(target: str) -> Connection:
     return Connection(target)
 
 
-def _prepare(session: Connection, settings: Mapping[str, str], database: str | None, readonly: bool) -> None:
-    if database:
-        session.query(f"USE {_quote(database, '`')}")
-    # The engine's command line takes "SELEC" for an expression; a server answers with a syntax error.
-    assignments = ["implicit_select = 0"]
-    restriction = "2" if readonly else None
-    for name, value in settings.items():
-        if _NAME.fullmatch(name) is None:
-            raise ClickHouseError(UNKNOWN_SETTING, f"Unknown setting {name!r}. (UNKNOWN_SETTING)")
-        if name == "readonly":
-            restriction = "2" if readonly and value != "1" else value
-        else:
-            assignments.append(f"{name} = {_quote(value)}")
-    session.query(f"SET {', '.join(assignments)}")
-    if restriction is not None:  # Last: under readonly nothing else can be set.
-        session.query(f"SET readonly = {_quote(restriction)}")
-
-
 def _insert(session: Connection, statement: Statement, data: bytes, parameters: Mapping[str, str]) -> Result:
     input_format = statement.format or "Values"
     # Not Connection.send_insert: it loses what fails while it is written (a constraint, too many partitions, a view, a
@@ -168,7 +183,7 @@ def _insert(session: Connection, statement: Statement, data: bytes, parameters: 
         file.write(data)
         file.flush()
         at = len(statement.sql) if statement.settings_at is None else statement.settings_at
-        source = f"\nFROM INFILE {_quote(file.name)} COMPRESSION 'none'\n".encode()
+        source = f"\nFROM INFILE {quote(file.name)} COMPRESSION 'none'\n".encode()
         sql = statement.sql[:at] + source + statement.sql[at:] + f"\nFORMAT {input_format}".encode()
         done = _query(session, sql, input_format, parameters)
     return replace(done, blocks=(), read_rows=0, read_bytes=0, result_rows=0)
@@ -186,25 +201,6 @@ def _query(session: Connection, sql: bytes, output_format: str, parameters: Mapp
         result_rows=answer.rows_read(),
         elapsed=answer.elapsed(),
     )
-
-
-def _stream(session: Connection, sql: bytes, output_format: str, parameters: Mapping[str, str]) -> Result:
-    started = time.perf_counter()
-    chunks = list(session.send_query(sql, output_format, params=dict(parameters)))  # type: ignore[arg-type]
-    return Result(
-        blocks=tuple(bytes(chunk.bytes()) for chunk in chunks if chunk.size()),
-        format=output_format,
-        read_rows=sum(chunk.storage_rows_read() for chunk in chunks),
-        read_bytes=sum(chunk.storage_bytes_read() for chunk in chunks),
-        written_rows=0,
-        written_bytes=0,
-        result_rows=sum(chunk.rows_read() for chunk in chunks),
-        elapsed=time.perf_counter() - started,
-    )
-
-
-def _quote(value: str, mark: str = "'") -> str:
-    return mark + value.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark
 
 
 @contextmanager

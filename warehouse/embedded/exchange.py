@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.responses import Response
 
 from warehouse.embedded import compression, native
+from warehouse.embedded.analyst import Analyst
+from warehouse.embedded.audit import Entry
+from warehouse.embedded.context import Context
 from warehouse.embedded.engine import Engine, Result
-from warehouse.embedded.errors import UNKNOWN_EXCEPTION, ClickHouseError
-from warehouse.embedded.statement import Statement, parse
+from warehouse.embedded.errors import REQUIRED_PASSWORD, UNKNOWN_EXCEPTION, ClickHouseError
+from warehouse.embedded.sessions import SessionTerms
+from warehouse.embedded.statement import Statement, parse, verb
+from warehouse.embedded.streaming import Pipe, streams
+from warehouse.embedded.tokens import Identity
+from warehouse.embedded.transfer import Transfer
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +54,7 @@ _RESERVED: Final = frozenset(
         "http_write_exception_in_output_format",
     )
 )
+_PROGRESS: Final = "send_progress_in_http_headers"
 _SMALL_BYTES: Final = 1024
 _CONTENT_TYPES: Final = (  # by how the format's name begins
     ("JSONEachRow", "application/x-ndjson; charset=UTF-8"),
@@ -69,72 +78,130 @@ class Exchange:
     arguments: Mapping[str, str]
     body: bytes
     query_id: str
+    identity: Identity
+    analyst: Analyst | None = None
+    mark: str = ""
 
-    def run(self, engine: Engine, body_limit: int) -> Response:
-        """Run the statement and give its answer, or its error as ClickHouse words it. Blocks: for a thread."""
+    def run(self, engine: Engine, body_limit: int, record: Callable[[Entry], None], pipe: Pipe) -> Response | None:
+        """Run the statement and give its answer, or its error as ClickHouse words it. Blocks: for a thread.
+
+        None: the answer went through ``pipe``. ``record`` hears how it went.
+        """
+        started = time.monotonic()
+        statement: Statement | None = None
+        result: Result | None = None
+        code = 0
         encoding = ""
-        if _is_on(self.arguments.get("enable_http_compression")):
+        if is_on(self.arguments.get("enable_http_compression")):
             encoding = compression.choose(self.headers.get("accept-encoding", "")) or ""
         try:
             statement = parse(self.arguments.get("query", "").encode(), self._plain_body(body_limit))
             revision = self._revision()
             if revision and b"displayName()" in statement.sql:
                 hello = native.hello(revision, DISPLAY_NAME, engine.version, engine.timezone)
-                return self._answer(Result((hello,), "Native", 0, 0, 0, 0, 1, 0.0), engine.timezone, encoding)
-            return self._answer(self._execute(engine, statement, revision), engine.timezone, encoding)
+                return self.answer(Result((hello,), "Native", 0, 0, 0, 0, 1, 0.0), engine.timezone, encoding)
+            default_format = self._default_format()
+            if streams(statement, statement.format or default_format, self.arguments):
+                transfer = Transfer(
+                    format=statement.format or default_format,
+                    framed=revision > 0 and default_format == "Native" and statement.format is None,
+                    blocks=is_on(self.arguments.get("compress")),
+                    encoding=encoding,
+                    waits=is_on(self.arguments.get("wait_end_of_query")),
+                    headers=lambda so_far, size: self.headers_of(so_far, engine.timezone, size),
+                )
+                result, code = transfer.run(engine, statement, self._context(statement), pipe)
+                return None if pipe.used else self.answer(result, engine.timezone, encoding)
+            result = engine.execute(statement, self._context(statement), default_format=default_format)
+            return self.answer(result, engine.timezone, encoding)
         except ClickHouseError as error:
+            code = error.code
             log.info("query %s failed with code %d", self.query_id, error.code)
             return failure(error, self.query_id, self.arguments, encoding)
         except Exception as error:  # a defect of ours must still be an answer that clients understand
+            code = UNKNOWN_EXCEPTION
             log.exception("query %s failed", self.query_id)
             unknown = ClickHouseError(UNKNOWN_EXCEPTION, f"{type(error).__name__}: {error}. (UNKNOWN_EXCEPTION)")
             return failure(unknown, self.query_id, self.arguments, encoding)
+        finally:
+            record(
+                Entry(
+                    at=time.time(),
+                    role=self.identity.role,
+                    token=self.identity.name,
+                    kind=verb(statement.sql) if statement else "OTHER",
+                    duration=time.monotonic() - started,
+                    code=code,
+                    sql=statement.sql if statement else b"",
+                    read_rows=result.read_rows if result else 0,
+                    written_rows=result.written_rows if result else 0,
+                    result_rows=result.result_rows if result else 0,
+                )
+            )
 
     def _plain_body(self, limit: int) -> bytes:
         body = compression.decode(self.body, self.headers.get("content-encoding", ""), limit)
-        return compression.decode_blocks(body, limit) if _is_on(self.arguments.get("decompress")) else body
+        return compression.decode_blocks(body, limit) if is_on(self.arguments.get("decompress")) else body
 
     def _revision(self) -> int:
         value = self.arguments.get("client_protocol_version", "")
         return int(value) if value.isdecimal() else 0
 
-    def _execute(self, engine: Engine, statement: Statement, revision: int) -> Result:
+    def _default_format(self) -> str:
+        return self.headers.get("x-clickhouse-format") or self.arguments.get("default_format") or "TabSeparated"
+
+    def _context(self, statement: Statement) -> Context:
         arguments = self.arguments
-        default_format = self.headers.get("x-clickhouse-format") or arguments.get("default_format") or "TabSeparated"
-        framed = revision > 0 and default_format == "Native" and statement.format is None
-        result = engine.execute(
-            statement,
-            default_format=default_format,
+        return Context(
             settings={k: v for k, v in arguments.items() if k not in _RESERVED and not k.startswith("param_")},
             parameters={k.removeprefix("param_"): v for k, v in arguments.items() if k.startswith("param_")},
             database=arguments.get("database") or self.headers.get("x-clickhouse-database"),
             readonly=self.method != "POST",
-            streamed=framed,
+            analyst=self.analyst,
+            mark=self.mark if verb(statement.sql) == "SELECT" else "",  # an insert is not ended half way
+            kept=self._kept(),
         )
-        return replace(result, blocks=(native.frame(result.blocks),)) if framed else result
 
-    def _answer(self, result: Result, timezone: str, encoding: str) -> Response:
+    def _kept(self) -> SessionTerms | None:
+        arguments = self.arguments
+        # An analyst's session would keep nothing: it may not SET, and its limits are those of every request.
+        if not arguments.get("session_id") or self.analyst is not None:
+            return None
+        return SessionTerms.read(
+            self.identity.name,
+            arguments["session_id"],
+            arguments.get("session_timeout", ""),
+            check=is_on(arguments.get("session_check")),
+            closes=is_on(arguments.get("close_session")),
+        )
+
+    def answer(self, result: Result, timezone: str, encoding: str) -> Response:
+        """The answer to a statement that worked, whole."""
         body = b"".join(result.blocks)
-        headers = {
+        return _packed(200, body, self.headers_of(result, timezone, len(body)), self.arguments, encoding)
+
+    def headers_of(self, result: Result, timezone: str, size: int) -> dict[str, str]:
+        """The headers that say what a statement gave, so far: ``size`` bytes."""
+        summary = {
+            "read_rows": str(result.read_rows),
+            "read_bytes": str(result.read_bytes),
+            "written_rows": str(result.written_rows),
+            "written_bytes": str(result.written_bytes),
+            "total_rows_to_read": "0",
+            "result_rows": str(result.result_rows),
+            "result_bytes": str(size),
+            "elapsed_ns": str(round(result.elapsed * 1e9)),
+        }
+        written = json.dumps(summary, separators=(",", ":"))
+        progress = {"X-ClickHouse-Progress": written} if is_on(self.arguments.get(_PROGRESS)) else {}
+        return {
             **_identity(self.query_id),
             "Content-Type": _content_type(result.format),
             "X-ClickHouse-Format": result.format,
             "X-ClickHouse-Timezone": timezone,
-            "X-ClickHouse-Summary": json.dumps(
-                {
-                    "read_rows": str(result.read_rows),
-                    "read_bytes": str(result.read_bytes),
-                    "written_rows": str(result.written_rows),
-                    "written_bytes": str(result.written_bytes),
-                    "total_rows_to_read": "0",
-                    "result_rows": str(result.result_rows),
-                    "result_bytes": str(len(body)),
-                    "elapsed_ns": str(round(result.elapsed * 1e9)),
-                },
-                separators=(",", ":"),
-            ),
+            "X-ClickHouse-Summary": written,
+            **progress,
         }
-        return _packed(200, body, headers, self.arguments, encoding)
 
 
 def failure(
@@ -146,6 +213,8 @@ def failure(
         "Content-Type": "text/plain; charset=UTF-8",
         "X-ClickHouse-Exception-Code": str(error.code),
     }
+    if error.code == REQUIRED_PASSWORD:
+        headers["WWW-Authenticate"] = 'Basic realm="ClickHouse"'
     return _packed(error.http_status, f"{error}\n".encode(), headers, arguments or {}, encoding)
 
 
@@ -153,7 +222,7 @@ def _packed(
     status: int, body: bytes, headers: Mapping[str, str], arguments: Mapping[str, str], encoding: str
 ) -> Response:
     packed = dict(headers)
-    if _is_on(arguments.get("compress")):
+    if is_on(arguments.get("compress")):
         body = compression.encode_blocks(body)
     if encoding and len(body) > _SMALL_BYTES:
         body = compression.encode(body, encoding)
@@ -169,5 +238,6 @@ def _content_type(name: str) -> str:
     return next((kind for prefix, kind in _CONTENT_TYPES if name.startswith(prefix)), "application/octet-stream")
 
 
-def _is_on(value: str | None) -> bool:
+def is_on(value: str | None) -> bool:
+    """Whether an argument of the URL is switched on."""
     return value is not None and value.lower() in ("1", "true")

@@ -39,6 +39,15 @@ _GAP: Final = re.compile(rb"[\s;]+|--[^\n]*|\#[ !][^\n]*|/\*(?s:.*?)\*/")
 _CALL: Final = re.compile(rb"\s*\(")
 _DATA_START: Final = re.compile(rb"[ \t\f]*\r?\n?")
 
+_VERBS: Final = {
+    **{word: word for word in ("SELECT", "INSERT", "CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME", "OPTIMIZE", "SET")},
+    **{word: word for word in ("SHOW", "EXISTS", "EXPLAIN", "USE", "SYSTEM", "KILL", "DELETE", "UPDATE", "BACKUP")},
+    **{word: word for word in ("ATTACH", "DETACH", "EXCHANGE", "CHECK", "RESTORE", "DESCRIBE")},
+    "WITH": "SELECT",
+    "FROM": "SELECT",
+    "DESC": "DESCRIBE",
+}
+
 
 class _Kind(Enum):
     WORD = "word"
@@ -76,7 +85,7 @@ def parse(query: bytes, body: bytes = b"") -> Statement:
     """Read a statement given by URL (``query``), by body, or begun in the one and continued in the other.
 
     Raises ClickHouseError for an empty statement, for several at once, and for what must not reach the embedded engine:
-    Kafka tables, INTO OUTFILE, FROM INFILE.
+    tables of queues, INTO OUTFILE, FROM INFILE.
     """
     if not query.strip():
         return _parse(body)
@@ -86,6 +95,26 @@ def parse(query: bytes, body: bytes = b"") -> Statement:
     if head.data is None:
         return _parse(query + b"\n" + body)
     return replace(head, data=head.data + body if head.data.strip() else body)
+
+
+def verb(sql: bytes) -> str:
+    """The kind of a statement by its first keyword: SELECT, INSERT, CREATE…, or OTHER."""
+    tokens = _tokens(sql)
+    first = next((token for token in tokens if token.kind is _Kind.WORD), None)
+    if first is None:
+        return "OTHER"
+    if first.is_word(b"WITH"):
+        depth = 0
+        for token in tokens:
+            depth += _depth(token)
+            if depth == 0 and token.is_word(b"INSERT", b"SELECT"):
+                return token.text.upper().decode()
+    return _VERBS.get(first.text.upper().decode(errors="replace"), "OTHER")
+
+
+def quoted_names(sql: bytes) -> list[bytes]:
+    """The names that ``sql`` writes in backticks or double quotes, with their marks."""
+    return [token.text for token in _tokens(sql) if token.kind is _Kind.NAME and token.text[-1:] in (b"`", b'"')]
 
 
 def _parse(text: bytes) -> Statement:
@@ -162,11 +191,12 @@ def _query(text: bytes, first: _Token | None, tokens: Iterator[_Token]) -> State
     for token in _chain(first, tokens):
         depth += _depth(token)
         defines = defines or token.is_word(b"CREATE", b"ATTACH", b"REPLACE")
-        if previous is not None and previous.is_word(b"ENGINE") and defines and _unquoted(token) == b"KAFKA":
+        if previous is not None and previous.is_word(b"ENGINE") and defines and _is_queue(token):
             raise ClickHouseError(
                 NOT_IMPLEMENTED,
-                "Kafka tables do not work in the embedded warehouse, and one would stop it from opening again: "
-                "let the sink read Kafka, or use a ClickHouse server (LEADLINE_CLICKHOUSE_URL). (NOT_IMPLEMENTED)",
+                "Tables of queues (Kafka, RabbitMQ, NATS) do not work in the embedded warehouse, and one would stop it "
+                "from opening again: let the sink read Kafka, or use a ClickHouse server (LEADLINE_CLICKHOUSE_URL). "
+                "(NOT_IMPLEMENTED)",
             )
         if token.is_word(b"OUTFILE") and previous is not None and previous.is_word(b"INTO"):
             raise ClickHouseError(
@@ -198,8 +228,10 @@ def _depth(token: _Token) -> int:
     return (token.kind is _Kind.OPEN) - (token.kind is _Kind.CLOSE)
 
 
-def _unquoted(token: _Token) -> bytes:
-    return token.text.strip(b'`"').upper()
+def _is_queue(token: _Token) -> bool:
+    """Whether an engine's name is a queue's; a name with escapes in it may be any, and no engine needs one."""
+    name = token.text.strip(b'`"').upper()
+    return name in (b"KAFKA", b"RABBITMQ", b"NATS") or b"\\" in name or name == b"{"
 
 
 def _is_blank(text: bytes, position: int = 0) -> bool:

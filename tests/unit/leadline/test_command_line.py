@@ -32,8 +32,8 @@ COMMANDS = (
     "topics apply",
     "worker", "sink", "intake", "suppression", "suppression import", "suppression list", "suppression check",
     "source", "source key",
-    "explain", "simulate", "query", "watch", "warehouse", "warehouse status", "warehouse migrate", "warehouse dictionary",
-    "warehouse dashboards",
+    "explain", "simulate", "query", "watch", "warehouse", "warehouse status", "warehouse migrate",
+    "warehouse dictionary", "warehouse dashboards",
     "config", "config check", "config show", "config diff", "config schema", "config example",
     "config apply", "config history",
 )  # fmt: skip

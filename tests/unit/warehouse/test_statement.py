@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warehouse.embedded.errors import ClickHouseError
-from warehouse.embedded.statement import Statement, parse
+from warehouse.embedded.statement import Statement, parse, quoted_names, verb
 
 # Text made to fool a tokenizer: keywords, quotes, comment marks and escapes in any order.
 fragments = st.sampled_from(
@@ -165,3 +165,25 @@ def test_long_statements_take_linear_time(query: bytes) -> None:
     started = time.process_time()
     parse(query)
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind"),
+    [
+        (b"select 1", "SELECT"),
+        (b"-- INSERT\n/* DROP */ WITH 1 AS a SELECT a", "SELECT"),
+        (b"(SELECT 1) UNION ALL SELECT 2", "SELECT"),
+        (b"INSERT INTO t SELECT 1", "INSERT"),
+        (b"WITH x AS (SELECT 1 AS n) INSERT INTO t SELECT * FROM x", "INSERT"),
+        (b"desc t", "DESCRIBE"),
+        (b"+15550100", "OTHER"),
+        (b"jane", "OTHER"),
+        (b"", "OTHER"),
+    ],
+)
+def test_verb_is_a_known_word_or_other(sql: bytes, kind: str) -> None:
+    assert verb(sql) == kind
+
+
+def test_quoted_names_are_not_literals() -> None:
+    assert quoted_names(b"SELECT 'a\nb', `c`, t.\"d\" -- `e`") == [b"`c`", b'."d"']

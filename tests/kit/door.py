@@ -1,0 +1,99 @@
+"""The embedded warehouse server in a process of its own, and plain HTTP requests to it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+STARTS_WITHIN = 60.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str] = field(repr=False)
+    body: bytes
+
+    @property
+    def summary(self) -> dict[str, int]:
+        return {name: int(value) for name, value in json.loads(self.headers["x-clickhouse-summary"]).items()}
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    process: subprocess.Popen[bytes]
+    port: int
+    path: Path
+
+    def send(
+        self,
+        sql: str | None = None,
+        body: bytes | Iterator[bytes] = b"",
+        *,
+        method: str = "POST",
+        target: str = "/",
+        headers: dict[str, str] | None = None,
+        **arguments: Any,
+    ) -> Answer:
+        if sql is not None:
+            arguments = {"query": sql, **arguments}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            url = f"{target}?{urlencode(arguments)}" if arguments else target
+            connection.request(method, url, body, headers or {}, encode_chunked=not isinstance(body, bytes))
+            response = connection.getresponse()
+            names = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, names, response.read())
+        finally:
+            connection.close()
+
+    def value(self, sql: str, **arguments: Any) -> str:
+        answer = self.send(body=sql.encode(), **arguments)
+        assert answer.status == 200, answer.body
+        return answer.body.decode().rstrip("\n")
+
+    def stop(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(timeout=30)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def command(path: Path, port: int, *more: str) -> list[str]:
+    return [sys.executable, "-m", "warehouse.embedded", "--path", str(path), "--port", str(port), *more]
+
+
+@contextmanager
+def running(path: Path, ready: Path, *more: str, **settings: str) -> Iterator[Warehouse]:
+    """A server of the database in ``path``; ``settings`` are more of its environment."""
+    port = free_port()
+    ready.unlink(missing_ok=True)
+    environment = os.environ | {"LEADLINE_READY_FILE": str(ready)} | settings
+    process = subprocess.Popen(command(path, port, *more), env=environment)
+    try:
+        deadline = time.monotonic() + STARTS_WITHIN
+        while not ready.exists():
+            assert process.poll() is None, f"exited with {process.returncode}"
+            assert time.monotonic() < deadline, "not ready in time"
+            time.sleep(0.02)
+        assert json.loads(ready.read_text()) == {"url": f"http://127.0.0.1:{port}"}
+        yield Warehouse(process, port, path)
+    finally:
+        process.kill()
+        process.wait()

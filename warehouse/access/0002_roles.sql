@@ -1,0 +1,6 @@
+-- Roles; a user is made with CREATE USER name IDENTIFIED WITH sha256_hash BY '…' DEFAULT ROLE leadline_analyst.
+CREATE ROLE IF NOT EXISTS leadline_analyst SETTINGS PROFILE 'leadline_analyst';
+-- @stmt
+CREATE ROLE IF NOT EXISTS leadline_sink SETTINGS PROFILE 'leadline_sink';
+-- @stmt
+CREATE ROLE IF NOT EXISTS leadline_admin SETTINGS PROFILE 'leadline_admin';

@@ -1,0 +1,39 @@
+-- What each role may do in the database `leadline`. An analyst reads the tables that the embedded warehouse's analysts
+-- read (TABLES in warehouse/embedded/analyst.py), one grant each, so that a new table is nobody's until it is named.
+GRANT SELECT ON leadline.lead_events TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.replays TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.schema_migrations TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.ingested TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.acceptance TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.completeness TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.duplicates TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.freshness TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.funnel TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.journey TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.leads TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.revenue TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.sales TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.source_roi TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.speed_to_lead TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.unsold_reasons TO leadline_analyst;
+-- @stmt
+GRANT SHOW DATABASES, SHOW TABLES, SHOW COLUMNS ON leadline.* TO leadline_analyst;
+-- @stmt
+GRANT SELECT, INSERT ON leadline.* TO leadline_sink;
+-- @stmt
+GRANT SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, SHOW ON leadline.* TO leadline_admin;

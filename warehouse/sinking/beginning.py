@@ -1,0 +1,69 @@
+"""Where a partition is read from: never silently past records that nobody has read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+TIMEOUT_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """An offset to read from. ``note`` is said where it is not simply the committed one; ``lost`` are the offsets,
+    first and end, that are gone from the log and not known to be in the table."""
+
+    offset: int
+    note: str = ""
+    lost: tuple[int, int] | None = None
+
+
+def beginning_of(committed: int | None, low: int, high: int, stored: Callable[[], int | None]) -> Beginning:
+    """Decide about one partition, whose log has the offsets ``low <= offset < high``.
+
+    ``stored`` asks for the table's own high-water mark, None when it has nothing of the partition.
+    """
+    if committed is not None and low <= committed <= high:
+        return Beginning(committed)
+    if committed is not None and committed > high:
+        # Another log than the one that was read: made again, or cut back.
+        return Beginning(low, "the log ends before the committed offset", (0, low) if low else None)
+    if committed is None and low == 0:
+        return Beginning(0)
+    mark = stored()
+    if committed is None:
+        if mark is None:
+            return Beginning(low)
+        note, known = "no committed offset, though the table has rows", mark + 1
+    else:
+        note, known = "the committed offset is below the log's start", max(committed, -1 if mark is None else mark + 1)
+    return Beginning(low, note, (known, low) if known < low else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A partition's first offset and its end."""
+
+    low: int
+    high: int
+
+
+def bounds_of(admin: AdminClient, places: Iterable[TopicPartition]) -> dict[tuple[str, int], Bounds]:
+    """The logs' bounds, in two requests.
+
+    Raises:
+        KafkaException: the cluster does not answer.
+    """
+    asked = [TopicPartition(place.topic, place.partition) for place in places]
+    lows = admin.list_offsets({place: OffsetSpec.earliest() for place in asked})  # type: ignore[no-untyped-call]
+    highs = admin.list_offsets({place: OffsetSpec.latest() for place in asked})  # type: ignore[no-untyped-call]
+    return {
+        (place.topic, place.partition): Bounds(
+            lows[place].result(TIMEOUT_SECONDS).offset, highs[place].result(TIMEOUT_SECONDS).offset
+        )
+        for place in asked
+    }
