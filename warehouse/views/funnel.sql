@@ -43,11 +43,7 @@ FROM (
             argMaxIf(ended, (events.run, events.occurred_at, events.stage), ended != '')
         ) AS status
     FROM (
-        SELECT *, multiIf(
-            stage = 'dead', 'dead',
-            (stage, outcome) IN (('validation', 'rejected'), ('dedup', 'duplicate'), ('routing', 'unrouted'),
-                ('delivery', 'delivered'), ('delivery', 'undelivered')), outcome,
-            '') AS ended
+        SELECT *, {metric:lead_end} AS ended
         FROM {database}.lead_events FINAL
     ) AS events
     GROUP BY events.lead_id

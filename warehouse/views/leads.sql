@@ -36,11 +36,7 @@ SELECT
     minOrNullIf(events.latency_ms, ended = 'delivered') AS speed_to_lead_ms,
     max(events.occurred_at) AS updated_at
 FROM (
-    SELECT *, multiIf(
-        stage = 'dead', 'dead',
-        (stage, outcome) IN (('validation', 'rejected'), ('dedup', 'duplicate'), ('routing', 'unrouted'),
-            ('delivery', 'delivered'), ('delivery', 'undelivered')), outcome,
-        '') AS ended
+    SELECT *, {metric:lead_end} AS ended
     FROM {database}.lead_events FINAL
 ) AS events
 GROUP BY events.lead_id
