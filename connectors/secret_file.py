@@ -1,4 +1,4 @@
-"""The pseudonym key: from the settings, else from a file of the home folder that is made once and never shown."""
+"""Secrets of the home folder, each in a file that is made once and never shown; the pseudonym key may be a setting."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ def pseudonym_key(setting: SecretStr | None, home: Path) -> bytes:
     Raises:
         SecretError: the key is too short.
     """
-    key = setting.get_secret_value().encode() if setting is not None else _kept(home / "secrets" / "pseudonym.key")
+    key = setting.get_secret_value().encode() if setting is not None else kept(home / "secrets" / "pseudonym.key")
     if len(key) < SHORTEST_KEY:
         raise SecretError(f"LEADLINE_PSEUDONYM_KEY needs at least {SHORTEST_KEY} bytes")
     return key
 
 
-def _kept(path: Path) -> bytes:
+def kept(path: Path) -> bytes:
+    """The secret in that file, which is made, for its owner only, when it is missing."""
     if path.exists():  # a mounted secret may be in a folder that nobody can write to
         return path.read_bytes()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from leadline.stack.state import StackState
 from leadline.stack.supervisor import Event, State
+from leadline.stack.warehouse import without_password
 
 WORDS = {
     State.STARTING: "starting",
@@ -100,7 +101,7 @@ def print_endpoints(console: Console, home: Path, state: StackState) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     places = (
         ("Kafka", state.kafka_bootstrap, ""),
-        ("ClickHouse", state.clickhouse_url, "  (HTTP interface)"),
+        ("ClickHouse", state.clickhouse_url and without_password(state.clickhouse_url), "  (HTTP interface)"),
         ("Intake", state.intake_url, "/leads  (POST a JSON object)"),
         ("Sandbox buyer", state.sandbox_url, "/received"),
     )

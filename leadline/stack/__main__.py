@@ -12,6 +12,7 @@ from leadline.stack.errors import StackError
 from leadline.stack.local import up
 from leadline.stack.services import SERVICES, Endpoints
 from leadline.stack.supervisor import Event
+from leadline.stack.warehouse import without_password
 from schemas.settings import Settings
 
 
@@ -27,7 +28,7 @@ def _print_event(event: Event) -> None:
 def _print_endpoints(endpoints: Endpoints) -> None:
     for name in ("kafka_bootstrap", "clickhouse_url", "sandbox_url", "intake_url"):
         if (where := getattr(endpoints, name)) is not None:
-            print(f"{name}: {where}", flush=True)
+            print(f"{name}: {without_password(where) if name == 'clickhouse_url' else where}", flush=True)
 
 
 async def _run(only: set[str]) -> None:

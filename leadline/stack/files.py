@@ -35,9 +35,11 @@ def _shipped(folder: str, name: str, what: str) -> Path:
     raise StackError(f"{what} is missing.", f"Install leadline again, or restore deploy/{folder}.")
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Readers see the old text or the new one, never a part."""
+def write_atomically(path: Path, text: str, *, mode: int = 0o666) -> None:
+    """Readers see the old text or the new one, never a part. `mode` is the file's, less the umask."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=mode)
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)

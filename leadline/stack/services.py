@@ -15,6 +15,7 @@ from leadline.stack.files import local_file
 from leadline.stack.kafka import Kafka
 from leadline.stack.ports import HOST, PortLeases
 from leadline.stack.supervisor import Service
+from leadline.stack.warehouse import Warehouse
 from schemas.settings import Settings
 
 WORKERS = ("validation", "dedup", "routing", "delivery")
@@ -32,7 +33,7 @@ _PREFIX = "LEADLINE_"
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where the parts listen; None for a part that is neither started nor configured."""
+    """Where the parts listen; None for a part that is neither started nor configured. A URL may hold a password."""
 
     home: Path
     kafka_bootstrap: str | None = None
@@ -97,10 +98,17 @@ def plan(
             stop_timeout_seconds=15,
         )
     if clickhouse_url is None and "warehouse" in wanted:
-        port = ports.lease(settings.clickhouse_port)
-        clickhouse_url = f"http://{HOST}:{port}"
-        command = [python, "-m", "warehouse.embedded", "--path", str(home / "warehouse"), "--port", str(port)]
-        services["warehouse"] = Service("warehouse", command, start_timeout_seconds=60, stop_timeout_seconds=15)
+        tokens_file = (settings.clickhouse_tokens or home / "warehouse.tokens").resolve()
+        warehouse = Warehouse(home, ports.lease(settings.clickhouse_port), tokens_file)
+        clickhouse_url = warehouse.url
+        services["warehouse"] = Service(
+            "warehouse",
+            warehouse.command(python),
+            install=warehouse.install,
+            env={f"{_PREFIX}CLICKHOUSE_TOKENS": str(tokens_file)},
+            start_timeout_seconds=60,
+            stop_timeout_seconds=15,
+        )
     if sandbox_url is None and "sandbox-buyer" in wanted:
         port = ports.lease(settings.sandbox_port)
         sandbox_url = f"http://{HOST}:{port}"

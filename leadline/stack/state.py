@@ -73,7 +73,8 @@ def state_file(home: Path) -> Path:
 
 
 def write_state(home: Path, state: StackState) -> None:
-    write_atomically(state_file(home), state.model_dump_json(indent=2) + "\n")
+    """For its owner only: the URL of ClickHouse may hold a password."""
+    write_atomically(state_file(home), state.model_dump_json(indent=2) + "\n", mode=0o600)
 
 
 def read_state(home: Path) -> StackState | None:

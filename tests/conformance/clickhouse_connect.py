@@ -1,14 +1,18 @@
 """Run clickhouse-connect's own integration tests against the door of the embedded warehouse, and count.
 
 ``python tests/conformance/clickhouse_connect.py --source DIR`` where DIR is a check-out of the client's repository: the
-tests come from there, the client from this environment. Exit code 1 when the share that passes is below ``--least``.
+tests come from there, the client from this environment. They want pytest-mock too, and polars, sqlalchemy and alembic
+for the files on those; what is not installed is said and left out. Exit code 1 when the share that passes is below
+``--least``.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,6 +25,8 @@ from pathlib import Path
 STARTS_WITHIN = 60.0
 # They test what is between a client and a server (proxies, TLS) or the cloud.
 APART = ("test_proxy.py", "test_tls.py", "test_jwt_auth.py")
+# What they want besides: module, and which tests do.
+WANTED = {"pytest_mock": "test_error_handling.py", "polars": "test_polars.py", "alembic": "test_sqlalchemy"}
 
 
 def main() -> int:
@@ -36,6 +42,8 @@ def main() -> int:
     for file in sorted(outcomes):
         total += outcomes[file]
         print(f"{file:45} " + " ".join(f"{kind} {count}" for kind, count in sorted(outcomes[file].items())))
+    for module in missing():
+        print(f"{module} is not installed: without {WANTED[module]}")
     print("\nwhy they fail:")
     for message, count in messages.most_common(60):
         print(f"{count:5} {message}")
@@ -43,6 +51,11 @@ def main() -> int:
     share = total["passed"] / ran if ran else 0.0
     print(f"\n{total['passed']} of {ran} pass: {share:.1%} ({total['skipped']} skipped)")
     return int(share < options.least)
+
+
+def missing() -> list[str]:
+    """The modules that some of the tests want and that are not installed."""
+    return [module for module in WANTED if importlib.util.find_spec(module) is None]
 
 
 def run(source: Path, folder: Path, seconds: int) -> tuple[dict[str, Counter[str]], Counter[str]]:
@@ -61,7 +74,10 @@ def run(source: Path, folder: Path, seconds: int) -> tuple[dict[str, Counter[str
             if door.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit("error: the door does not start")
             time.sleep(0.05)
-        tests(source, folder / "report.xml", port, seconds)
+        # Without the client that lies beside them, which is not built.
+        shutil.copytree(source / "tests", folder / "client" / "tests")
+        shutil.copy(source / "pyproject.toml", folder / "client")
+        tests(folder / "client", folder / "report.xml", port, seconds)
         return counted(folder / "report.xml")
     finally:
         door.terminate()
@@ -72,14 +88,15 @@ def tests(source: Path, report: Path, port: int, seconds: int) -> None:
     """Run the client's tests; they end after so many seconds, and what ran is in the report."""
     # One by one: a folder's own conftest may want what is not installed here.
     folder = source / "tests" / "integration_tests"
-    files = [str(file) for file in sorted(folder.glob("test_*.py")) if file.name not in APART]
+    apart = {*APART, *(WANTED[module] for module in missing())}
+    files = [str(file) for file in sorted(folder.glob("test_*")) if file.name not in apart]
     command = [sys.executable, "-m", "pytest", *files, "-q", "--continue-on-collection-errors"]
     command += ["-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile", "--timeout", "60", "--tb", "line"]
     command += ["--no-header", f"--junit-xml={report}"]
     environment = os.environ | {
         "CLICKHOUSE_CONNECT_TEST_HOST": "127.0.0.1",
         "CLICKHOUSE_CONNECT_TEST_PORT": str(port),
-        "PYTHONPATH": str(source),
+        "PYTHONPATH": os.pathsep.join((str(source), os.environ.get("PYTHONPATH", ""))),
     }
     running = subprocess.Popen(command, cwd=source, env=environment, stdout=subprocess.DEVNULL)
     try:

@@ -143,10 +143,12 @@ def test_an_analyst_looks_around(door: Guarded, sql: str) -> None:
         "CHECK TABLE leadline.contacts",
         "KILL QUERY WHERE 1",
         "INSERT INTO leadline.lead_events VALUES (3, 'x')",
+        "INSERT INTO leadline.lead_events SELECT * FROM input('n UInt64, stage String') FORMAT CSV 3,x",
         "DROP TABLE leadline.lead_events",
         "CREATE TEMPORARY TABLE t (n UInt8)",
         "SYSTEM FLUSH LOGS",
         "SELECT 1 AS `x\n`",
+        "SELECT 1 AS “x\n”",
     ],
 )
 def test_an_analyst_is_refused(door: Guarded, sql: str) -> None:
@@ -182,6 +184,23 @@ def test_an_analyst_is_refused(door: Guarded, sql: str) -> None:
 def test_an_analyst_reaches_nothing_outside(door: Guarded, sql: str) -> None:
     answer = door.as_analyst(sql)
     assert (answer.status, answer.headers["x-clickhouse-exception-code"]) == (403, "497"), answer.body
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT ‘'’; SELECT * FROM leadline.contacts -- '",
+        "SELECT ‘'’; DROP TABLE leadline.contacts -- '",
+        "SELECT 1 // '\n; SELECT * FROM leadline.contacts -- '",
+        "SELECT 1 /* /* */ ' */ ; SELECT * FROM leadline.contacts -- '",
+        "SELECT 1; SELECT * FROM leadline.contacts",
+    ],
+)
+@pytest.mark.parametrize("name", ["TSV", "JSON"])
+def test_a_second_statement_is_never_run(door: Guarded, sql: str, name: str) -> None:
+    answer = door.as_analyst(sql, default_format=name)
+    assert (answer.status, answer.headers["x-clickhouse-exception-code"]) == (400, "62"), answer.body
+    assert door.as_admin("SELECT count() FROM leadline.contacts").body == b"1\n"
 
 
 def test_names_bound_as_parameters_are_read_too(door: Guarded) -> None:

@@ -131,6 +131,33 @@ def test_an_error_in_the_middle_is_marked_and_cuts_the_answer_off(warehouse: War
     assert (waits.status, waits.headers["x-clickhouse-exception-code"]) == (500, "395")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [{"wait_end_of_query": 0}, {"send_progress_in_http_headers": 1, "http_headers_progress_interval_ms": 50}],
+)
+def test_a_slow_answer_does_not_wait_to_be_large(warehouse: Warehouse, arguments: dict[str, int]) -> None:
+    sql = "SELECT sleepEachRow(0.02), throwIf(number = 40) FROM numbers(100) FORMAT TSV"
+    connection, response = opened(warehouse, sql, max_block_size=1, **arguments)
+    assert response.status == 200
+    assert int(json.loads(response.headers["X-ClickHouse-Summary"])["result_rows"]) < 40
+    with pytest.raises(http.client.IncompleteRead):
+        response.read()
+    connection.close()
+    patient = warehouse.send(body=sql.encode(), max_block_size=1)
+    assert (patient.status, patient.headers["x-clickhouse-exception-code"]) == (500, "395")
+
+
+def test_what_has_no_answer_has_no_format(warehouse: Warehouse) -> None:
+    for sql in (
+        "CREATE TABLE IF NOT EXISTS silent (n UInt8) ENGINE = Memory",
+        "INSERT INTO silent VALUES (1)",
+        "SET max_threads = 1",
+    ):
+        assert "x-clickhouse-format" not in warehouse.send(body=sql.encode()).headers
+    for sql in ("SELECT n FROM silent WHERE n > 1", "SHOW TABLES LIKE 'none'", "EXISTS silent", "DESCRIBE silent"):
+        assert warehouse.send(body=sql.encode()).headers["x-clickhouse-format"] == "TabSeparated"
+
+
 def test_clickhouse_connect_hears_of_an_error_in_the_middle(warehouse: Warehouse) -> None:
     client = clickhouse_connect.get_client(host="127.0.0.1", port=warehouse.port, autogenerate_session_id=False)
     sql = "SELECT throwIf(number = 4000000, 'so far') FROM numbers(5000000)"
@@ -163,5 +190,6 @@ def test_waiting_for_the_end_gives_exact_headers(warehouse: Warehouse) -> None:
     answer = warehouse.send(body=f"{ROWS} FORMAT TSV".encode(), wait_end_of_query=1, send_progress_in_http_headers=1)
     assert answer.summary["result_rows"] == 300_000
     assert answer.summary["result_bytes"] == len(answer.body)
-    assert json.loads(answer.headers["x-clickhouse-progress"])["read_rows"] == "300000"
+    # The engine may tell what it read for the last block once nobody asks any more.
+    assert 200_000 <= int(json.loads(answer.headers["x-clickhouse-progress"])["read_rows"]) <= 300_000
     assert "x-clickhouse-progress" not in warehouse.send("SELECT 1").headers

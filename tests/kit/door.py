@@ -17,7 +17,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from warehouse.embedded.tokens import Identity, Role, add
+
 STARTS_WITHIN = 60.0
+# What the drivers' own programs in tests/conformance look at.
+SAMPLE = (
+    "CREATE DATABASE leadline",
+    "CREATE TABLE leadline.contacts (phone String) ENGINE = MergeTree ORDER BY phone",
+    "CREATE TABLE leadline.lead_events (n UInt64 COMMENT 'Number', stage LowCardinality(String), "
+    "price Nullable(Decimal(9, 2))) ENGINE = MergeTree ORDER BY n",
+    "CREATE VIEW leadline.leads AS SELECT n FROM leadline.lead_events",
+    "INSERT INTO leadline.lead_events VALUES (1, 'sold', 1), (2, 'sold', NULL)",
+)
 
 
 @dataclass(frozen=True)
@@ -97,3 +108,16 @@ def running(path: Path, ready: Path, *more: str, **settings: str) -> Iterator[Wa
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def sample(folder: Path) -> Iterator[tuple[Warehouse, str, str]]:
+    """A server with the SAMPLE tables, the token of an admin, and that of an analyst."""
+    tokens = folder / "tokens"
+    admin = add(tokens, Identity(Role.ADMIN, "admin"))
+    analyst = add(tokens, Identity(Role.ANALYST, "analyst"))
+    with running(folder / "db", folder / "ready", LEADLINE_CLICKHOUSE_TOKENS=str(tokens)) as server:
+        for sql in SAMPLE:
+            answer = server.send(body=sql.encode(), headers={"X-ClickHouse-Key": admin})
+            assert answer.status == 200, answer.body
+        yield server, admin, analyst

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from warehouse.embedded.analyst import Analyst
 from warehouse.embedded.errors import READONLY, UNKNOWN_SETTING, ClickHouseError
+from warehouse.embedded.external import ExternalTable, provided
 from warehouse.embedded.sessions import SessionTerms
-from warehouse.embedded.statement import Statement, verb
+from warehouse.embedded.statement import Statement, quote, verb
 
 if TYPE_CHECKING:
     from chdb.state.sqlitelike import Connection
 
+# What the engine says of a statement that it only answers whole; nothing has run then.
+NOT_STREAMED: Final = "Streaming query is not supported"
 _READING: Final = frozenset({"SELECT", "SHOW", "DESCRIBE", "EXISTS", "EXPLAIN", "USE"})
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -27,8 +30,8 @@ class Context:
     """What a statement runs under.
 
     ``parameters`` bind ``{name:Type}`` on the engine's side, ``readonly`` refuses writes and DDL (code 164),
-    ``analyst`` reads only what analysts may, ``mark`` is what `Engine.kill` finds it by, and ``kept`` names
-    a session to run in; without, a statement has one of its own.
+    ``analyst`` reads only what analysts may, ``mark`` is what `Engine.kill` finds it by, ``tables`` are there for the
+    statement, and ``kept`` names a session to run in; without, a statement has one of its own.
     """
 
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -38,14 +41,15 @@ class Context:
     analyst: Analyst | None = None
     mark: str = ""
     kept: SessionTerms | None = None
+    tables: tuple[ExternalTable, ...] = ()
 
 
 @contextmanager
 def entered(session: Connection, statement: Statement, context: Context) -> Iterator[None]:
     """The session as the request wants it; a kept one gets back what only this request asked for."""
     if context.kept is None:
-        _enter(session, statement, context)
-        yield
+        with _inside(session, statement, context):
+            yield
         return
     kind = verb(statement.sql)
     if (context.readonly or context.settings.get("readonly", "0") != "0") and kind not in _READING:
@@ -55,8 +59,8 @@ def entered(session: Connection, statement: Statement, context: Context) -> Iter
     before = _before(session, [*settings, "log_comment"])
     database = _text(session, b"SELECT currentDatabase()", {}).rstrip("\n")
     try:
-        _enter(session, statement, replace(context, settings=settings, readonly=False))
-        yield
+        with _inside(session, statement, replace(context, settings=settings, readonly=False)):
+            yield
     finally:
         if context.database and kind != "USE":
             session.query(f"USE {quote(database, '`')}")
@@ -76,40 +80,47 @@ def _before(session: Connection, names: Iterable[str]) -> list[str]:
     return [f"{name} = {quote(changed[name])}" if name in changed else f"{name} = DEFAULT" for name in known]
 
 
-def _enter(session: Connection, statement: Statement, context: Context) -> None:
-    settings = context.settings if context.analyst is None else context.analyst.settings(context.settings)
-    if context.mark:
-        settings = {"log_comment": context.mark, **settings}
-    if context.analyst is None:
-        _prepare(session, settings, context.database, context.readonly)
-        return
-    _prepare(session, {**settings, "readonly": "1"}, context.database, True)
-    current = _text(session, b"SELECT currentDatabase()", {}).strip()
-    context.analyst.check(statement, context.parameters, current, partial(_text, session))
-
-
-def _prepare(session: Connection, settings: Mapping[str, str], database: str | None, readonly: bool) -> None:
-    if database:
-        session.query(f"USE {quote(database, '`')}")
+@contextmanager
+def _inside(session: Connection, statement: Statement, context: Context) -> Iterator[None]:
+    analyst = context.analyst
+    settings = dict(context.settings) if analyst is None else analyst.settings(context.settings)
+    readonly = settings.pop("readonly", "0") if analyst is None else "1"
+    if context.readonly and readonly != "1":
+        readonly = "2"
+    if context.database:
+        session.query(f"USE {quote(context.database, '`')}")
     # The engine's command line takes "SELEC" for an expression; a server answers with a syntax error.
-    assignments = ["implicit_select = 0"]
-    restriction = "2" if readonly else None
-    for name, value in settings.items():
-        if _NAME.fullmatch(name) is None:
-            raise ClickHouseError(UNKNOWN_SETTING, f"Unknown setting {name!r}. (UNKNOWN_SETTING)")
-        if name == "readonly":
-            restriction = "2" if readonly and value != "1" else value
-        else:
-            assignments.append(f"{name} = {quote(value)}")
-    session.query(f"SET {', '.join(assignments)}")
-    if restriction is not None:  # Last: under readonly nothing else can be set.
-        session.query(f"SET readonly = {quote(restriction)}")
+    marked = {"log_comment": context.mark} if context.mark else {}
+    _set(session, {"implicit_select": "0", **marked, **settings})
+    ask = partial(_ask, session)
+    if analyst is not None:
+        analyst.check_structures((table.structure for table in context.tables), ask)
+    with provided(session, context.tables):
+        if readonly != "0":  # Last: under readonly nothing else can be set.
+            _set(session, {"readonly": readonly})
+        if analyst is not None:
+            current = ask(b"SELECT currentDatabase()", {}).strip()
+            analyst.check(statement, context.parameters, current, ask)
+        yield
+
+
+def _set(session: Connection, settings: Mapping[str, str]) -> None:
+    unknown = next((name for name in settings if _NAME.fullmatch(name) is None), None)
+    if unknown is not None:
+        raise ClickHouseError(UNKNOWN_SETTING, f"Unknown setting {unknown!r}. (UNKNOWN_SETTING)")
+    session.query(f"SET {', '.join(f'{name} = {quote(value)}' for name, value in settings.items())}")
+
+
+def _ask(session: Connection, sql: bytes, parameters: Mapping[str, str]) -> str:
+    """The answer as text; streamed where it can be, because only so does the engine refuse a second statement."""
+    try:
+        with closing(session.send_query(sql, "TSVRaw", params=dict(parameters))) as chunks:  # type: ignore[arg-type]
+            return b"".join(bytes(chunk.bytes()) for chunk in chunks).decode(errors="replace")
+    except RuntimeError as error:
+        if NOT_STREAMED not in str(error):
+            raise
+    return _text(session, sql, parameters)
 
 
 def _text(session: Connection, sql: bytes, parameters: Mapping[str, str]) -> str:
     return str(session.query(sql, "TSVRaw", params=dict(parameters)).data())  # type: ignore[arg-type]
-
-
-def quote(value: str, mark: str = "'") -> str:
-    """A literal of SQL, or a name with backticks for ``mark``."""
-    return mark + value.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark

@@ -1,6 +1,6 @@
 """ClickHouse's HTTP interface as a Starlette application in front of one Engine.
 
-Differences from a server: progress is said once and not while a query runs, and external data (multipart) is refused.
+Differences from a server: progress is said once and not while a query runs.
 Users are tokens; without any, whoever reaches the port may do anything, which is why only loopback is served then and
 pages of other sites are turned away.
 """
@@ -26,7 +26,6 @@ from warehouse.embedded.compression import too_large
 from warehouse.embedded.engine import Engine
 from warehouse.embedded.errors import (
     ACCESS_DENIED,
-    NOT_IMPLEMENTED,
     TOO_MANY_SIMULTANEOUS_QUERIES,
     ClickHouseError,
 )
@@ -154,10 +153,6 @@ def _admit(request: Request, in_hand: int, at_most: int, *, local: bool) -> None
         raise ClickHouseError(
             TOO_MANY_SIMULTANEOUS_QUERIES,
             f"Too many simultaneous queries. Maximum: {at_most}. (TOO_MANY_SIMULTANEOUS_QUERIES)",
-        )
-    if request.headers.get("content-type", "").startswith("multipart/"):
-        raise ClickHouseError(
-            NOT_IMPLEMENTED, "External data (multipart/form-data) is not supported here. (NOT_IMPLEMENTED)"
         )
 
 

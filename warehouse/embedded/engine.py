@@ -11,17 +11,30 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from warehouse.embedded.context import Context, entered, quote
+from warehouse.embedded.context import Context, entered
 from warehouse.embedded.errors import BAD_ARGUMENTS, ClickHouseError
 from warehouse.embedded.sessions import Sessions, SessionTerms
-from warehouse.embedded.statement import Statement
+from warehouse.embedded.statement import Statement, quote, verb
 
 if TYPE_CHECKING:
     from chdb.state.sqlitelike import Connection
 
 log = logging.getLogger(__name__)
+
+# Or an INSERT … SELECT would write the blocks of its data in any order, so that a deduplication token, which counts
+# them, would mean other rows the next time. As a server reads input().
+_IN_ORDER: Final = {"max_insert_threads": "1", "parallelize_output_from_storages": "0"}
+
+
+# What has no answer when it works, if not for ON CLUSTER.
+_SILENT: Final = frozenset(
+    (
+        *("ALTER", "ATTACH", "CREATE", "DELETE", "DETACH", "DROP", "EXCHANGE", "INSERT", "OPTIMIZE", "OTHER", "RENAME"),
+        *("SET", "SYSTEM", "TRUNCATE", "UPDATE", "USE"),
+    )
+)
 
 
 class FolderInUseError(Exception):
@@ -30,7 +43,10 @@ class FolderInUseError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one statement gave. ``blocks`` joined are the answer in ``format``; ``elapsed`` is in seconds."""
+    """What one statement gave. ``blocks`` joined are the answer in ``format``; ``elapsed`` is in seconds.
+
+    ``has_rows`` is False for a statement that has no answer, as CREATE has none; a SELECT without rows has one.
+    """
 
     blocks: tuple[bytes, ...]
     format: str
@@ -40,6 +56,7 @@ class Result:
     written_bytes: int
     result_rows: int
     elapsed: float
+    has_rows: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +111,13 @@ class Engine:
         An insert is durable (fsynced) when this returns. Raises ClickHouseError with the engine's code.
         """
         context = context or Context()
+        if statement.input_at is not None and context.analyst is None:
+            context = replace(context, settings=_IN_ORDER | dict(context.settings))
         with self._session(context.kept) as session, entered(session, statement, context):
             if statement.data is not None:
                 return _insert(session, statement, statement.data, context.parameters)
-            return _query(session, statement.sql, statement.format or default_format, context.parameters)
+            done = _query(session, statement.sql, statement.format or default_format, context.parameters)
+            return replace(done, has_rows=any(done.blocks) or verb(statement.sql) not in _SILENT)
 
     def stream(
         self, statement: Statement, context: Context, *, default_format: str = "TabSeparated"
@@ -177,16 +197,25 @@ def _connect(target: str) -> Connection:
 def _insert(session: Connection, statement: Statement, data: bytes, parameters: Mapping[str, str]) -> Result:
     input_format = statement.format or "Values"
     # Not Connection.send_insert: it loses what fails while it is written (a constraint, too many partitions, a view, a
-    # full disk) and reports success. Nor data in the query: there, an empty line ends it, in Native too. The newlines
-    # keep the clauses out of a trailing comment.
+    # full disk) and reports success. Nor data in the query: there, an empty line ends it, in Native too.
     with tempfile.NamedTemporaryFile(prefix="insert-") as file:
         file.write(data)
         file.flush()
-        at = len(statement.sql) if statement.settings_at is None else statement.settings_at
-        source = f"\nFROM INFILE {quote(file.name)} COMPRESSION 'none'\n".encode()
-        sql = statement.sql[:at] + source + statement.sql[at:] + f"\nFORMAT {input_format}".encode()
+        sql = _from_file(statement, quote(file.name).encode(), input_format.encode())
         done = _query(session, sql, input_format, parameters)
-    return replace(done, blocks=(), read_rows=0, read_bytes=0, result_rows=0)
+    return replace(done, blocks=(), read_rows=0, read_bytes=0, result_rows=0, has_rows=False)
+
+
+def _from_file(statement: Statement, name: bytes, input_format: bytes) -> bytes:
+    sql = statement.sql
+    if statement.input_at is not None:
+        # The engine has no input() here: it would insert nothing, without an error.
+        start, arguments = statement.input_at
+        structure = b"" if sql[arguments:].lstrip().startswith(b")") else b", "
+        return b"%bfile(%b, '%b'%b%b" % (sql[:start], name, input_format, structure, sql[arguments:])
+    # The newlines keep the clauses out of a trailing comment.
+    at = len(sql) if statement.settings_at is None else statement.settings_at
+    return b"%b\nFROM INFILE %b COMPRESSION 'none'\n%b\nFORMAT %b" % (sql[:at], name, sql[at:], input_format)
 
 
 def _query(session: Connection, sql: bytes, output_format: str, parameters: Mapping[str, str]) -> Result:

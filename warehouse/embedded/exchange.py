@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from starlette.responses import Response
 
-from warehouse.embedded import compression, native
+from warehouse.embedded import compression, multipart, native
 from warehouse.embedded.analyst import Analyst
 from warehouse.embedded.audit import Entry
 from warehouse.embedded.context import Context
 from warehouse.embedded.engine import Engine, Result
 from warehouse.embedded.errors import REQUIRED_PASSWORD, UNKNOWN_EXCEPTION, ClickHouseError
+from warehouse.embedded.external import ExternalTable, option_names
 from warehouse.embedded.sessions import SessionTerms
 from warehouse.embedded.statement import Statement, parse, verb
 from warehouse.embedded.streaming import Pipe, streams
@@ -55,6 +57,7 @@ _RESERVED: Final = frozenset(
     )
 )
 _PROGRESS: Final = "send_progress_in_http_headers"
+_HEAD_SECONDS: Final = 0.1
 _SMALL_BYTES: Final = 1024
 _CONTENT_TYPES: Final = (  # by how the format's name begins
     ("JSONEachRow", "application/x-ndjson; charset=UTF-8"),
@@ -81,12 +84,23 @@ class Exchange:
     identity: Identity
     analyst: Analyst | None = None
     mark: str = ""
+    tables: tuple[ExternalTable, ...] = ()
 
     def run(self, engine: Engine, body_limit: int, record: Callable[[Entry], None], pipe: Pipe) -> Response | None:
         """Run the statement and give its answer, or its error as ClickHouse words it. Blocks: for a thread.
 
         None: the answer went through ``pipe``. ``record`` hears how it went.
         """
+        try:
+            plain = self._plain(body_limit)
+        except Exception as error:
+            refused = error if isinstance(error, ClickHouseError) else self._defect(error)
+            record(Entry(time.time(), self.identity.role, self.identity.name, "OTHER", 0.0, refused.code))
+            return failure(refused, self.query_id, self.arguments)
+        return plain.run_decoded(engine, record, pipe)
+
+    def run_decoded(self, engine: Engine, record: Callable[[Entry], None], pipe: Pipe) -> Response | None:
+        """As `run`, once the body is what the statement is made of."""
         started = time.monotonic()
         statement: Statement | None = None
         result: Result | None = None
@@ -95,34 +109,36 @@ class Exchange:
         if is_on(self.arguments.get("enable_http_compression")):
             encoding = compression.choose(self.headers.get("accept-encoding", "")) or ""
         try:
-            statement = parse(self.arguments.get("query", "").encode(), self._plain_body(body_limit))
+            statement = parse(self.arguments.get("query", "").encode(), self.body)
             revision = self._revision()
             if revision and b"displayName()" in statement.sql:
                 hello = native.hello(revision, DISPLAY_NAME, engine.version, engine.timezone)
                 return self.answer(Result((hello,), "Native", 0, 0, 0, 0, 1, 0.0), engine.timezone, encoding)
             default_format = self._default_format()
-            if streams(statement, statement.format or default_format, self.arguments):
+            framed = revision > 0 and default_format == "Native" and statement.format is None
+            if streams(statement, statement.format or default_format, self.arguments, framed=framed):
                 transfer = Transfer(
                     format=statement.format or default_format,
-                    framed=revision > 0 and default_format == "Native" and statement.format is None,
+                    framed=framed,
                     blocks=is_on(self.arguments.get("compress")),
                     encoding=encoding,
                     waits=is_on(self.arguments.get("wait_end_of_query")),
+                    head_seconds=self._head_seconds(),
                     headers=lambda so_far, size: self.headers_of(so_far, engine.timezone, size),
                 )
                 result, code = transfer.run(engine, statement, self._context(statement), pipe)
                 return None if pipe.used else self.answer(result, engine.timezone, encoding)
             result = engine.execute(statement, self._context(statement), default_format=default_format)
+            if framed and result.format == "Native":
+                result = replace(result, blocks=(native.frame(result.blocks),))
             return self.answer(result, engine.timezone, encoding)
         except ClickHouseError as error:
             code = error.code
             log.info("query %s failed with code %d", self.query_id, error.code)
             return failure(error, self.query_id, self.arguments, encoding)
-        except Exception as error:  # a defect of ours must still be an answer that clients understand
+        except Exception as error:
             code = UNKNOWN_EXCEPTION
-            log.exception("query %s failed", self.query_id)
-            unknown = ClickHouseError(UNKNOWN_EXCEPTION, f"{type(error).__name__}: {error}. (UNKNOWN_EXCEPTION)")
-            return failure(unknown, self.query_id, self.arguments, encoding)
+            return failure(self._defect(error), self.query_id, self.arguments, encoding)
         finally:
             record(
                 Entry(
@@ -139,13 +155,39 @@ class Exchange:
                 )
             )
 
-    def _plain_body(self, limit: int) -> bytes:
+    def _defect(self, error: Exception) -> ClickHouseError:
+        """A defect of ours, which must still be an answer that clients understand."""
+        log.error("query %s failed", self.query_id, exc_info=error)
+        return ClickHouseError(UNKNOWN_EXCEPTION, f"{type(error).__name__}: {error}. (UNKNOWN_EXCEPTION)")
+
+    def _plain(self, limit: int) -> Exchange:
+        """With its body decoded; a form's fields are arguments then, and its files external data."""
         body = compression.decode(self.body, self.headers.get("content-encoding", ""), limit)
-        return compression.decode_blocks(body, limit) if is_on(self.arguments.get("decompress")) else body
+        if is_on(self.arguments.get("decompress")):
+            body = compression.decode_blocks(body, limit)
+        content_type = self.headers.get("content-type", "")
+        if not multipart.is_form(content_type):
+            return replace(self, body=body)
+        parts = list(multipart.parts(body, content_type))
+        files = [part for part in parts if part.filename is not None]
+        fields = {part.name: str(part.data, "utf-8", "replace") for part in parts if part.filename is None}
+        arguments = fields | dict(self.arguments)
+        tables = tuple(ExternalTable.read(file, arguments) for file in files)
+        spoken = {name for file in files for name in option_names(file.name)}
+        return replace(self, body=b"", arguments=_without(arguments, spoken), tables=tables)
 
     def _revision(self) -> int:
         value = self.arguments.get("client_protocol_version", "")
         return int(value) if value.isdecimal() else 0
+
+    def _head_seconds(self) -> float:
+        """How long an answer waits for its end: not for a client that says not to, or wants progress in its headers."""
+        if self.arguments.get("wait_end_of_query") in ("0", "false"):
+            return _HEAD_SECONDS
+        if is_on(self.arguments.get(_PROGRESS)):
+            interval = self.arguments.get("http_headers_progress_interval_ms", "")
+            return int(interval) / 1000 if interval.isdecimal() else _HEAD_SECONDS
+        return math.inf
 
     def _default_format(self) -> str:
         return self.headers.get("x-clickhouse-format") or self.arguments.get("default_format") or "TabSeparated"
@@ -160,6 +202,7 @@ class Exchange:
             analyst=self.analyst,
             mark=self.mark if verb(statement.sql) == "SELECT" else "",  # an insert is not ended half way
             kept=self._kept(),
+            tables=self.tables,
         )
 
     def _kept(self) -> SessionTerms | None:
@@ -197,7 +240,7 @@ class Exchange:
         return {
             **_identity(self.query_id),
             "Content-Type": _content_type(result.format),
-            "X-ClickHouse-Format": result.format,
+            **({"X-ClickHouse-Format": result.format} if result.has_rows else {}),
             "X-ClickHouse-Timezone": timezone,
             "X-ClickHouse-Summary": written,
             **progress,
@@ -216,6 +259,10 @@ def failure(
     if error.code == REQUIRED_PASSWORD:
         headers["WWW-Authenticate"] = 'Basic realm="ClickHouse"'
     return _packed(error.http_status, f"{error}\n".encode(), headers, arguments or {}, encoding)
+
+
+def _without(arguments: Mapping[str, str], names: set[str]) -> dict[str, str]:
+    return {name: value for name, value in arguments.items() if name not in names}
 
 
 def _packed(

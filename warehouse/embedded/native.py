@@ -18,8 +18,8 @@ _BLOCK_INFO: Final = b"\x01\x00\x02\xff\xff\xff\xff\x00"
 
 
 def frame(blocks: Iterable[bytes]) -> bytes:
-    """Put a BlockInfo before each Native block."""
-    return b"".join(_BLOCK_INFO + block for block in blocks)
+    """Put a BlockInfo before each Native block; an answer without rows may have none."""
+    return b"".join(_BLOCK_INFO + block for block in blocks if block)
 
 
 def hello(client_revision: int, name: str, version: str, timezone: str) -> bytes:

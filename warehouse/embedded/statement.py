@@ -15,19 +15,22 @@ from typing import Final, NamedTuple
 from warehouse.embedded.errors import INTO_OUTFILE_NOT_ALLOWED, NOT_IMPLEMENTED, SYNTAX_ERROR, ClickHouseError
 
 # Possessive (``++``, ``*+``): a long literal that never ends must fail at once, not after backtracking. What cannot
-# matter is skipped in one match, tuples of literals included: an IN list may hold a million of them.
-_COMMENT: Final = rb"--[^\n]*+|\#[ !][^\n]*+|/\*(?s:.*?)\*/"
+# matter is skipped in one match, tuples of literals included: an IN list may hold a million of them. ‘’ quote a
+# literal and “” a name, without escapes; a comment in /* */ may hold others, so it is no business of a pattern.
+_LINE_COMMENT: Final = rb"(?:--|//|\#[ !])[^\n]*+"
 _TOKEN: Final = re.compile(
     rb"(?P<skip>(?:"
-    + _COMMENT
+    + _LINE_COMMENT
     + rb"""
         |'(?:[^'\\]|\\(?s:.)|'')*+'
+        |\xe2\x80\x98(?s:.*?)\xe2\x80\x99
         |\((?:[\s\d.,]|'(?:[^'\\]|\\(?s:.))*+')*+\)
         |\$(?P<tag>\w*)\$(?s:.*?)\$(?P=tag)\$
-        |[\s,+*=<>!?|%^~@&:\x80-\xff]++
-        |\d\w*+ | -(?!-) | /(?!\*) | \.(?!\s*[A-Za-z_`"])
+        |[\s,+*=<>!?|%^~@&:\x80-\xe1\xe3-\xff]++ | \xe2(?!\x80[\x98\x9c])
+        |\d\w*+ | -(?!-) | /(?![*/]) | \.(?!\s*[A-Za-z_`"\xe2])
         )++)
-    |(?P<name>\.\s*[A-Za-z_][\w$]*+ | (?:\.\s*)?(?:`(?:[^`\\]|\\(?s:.)|``)*+`|"(?:[^"\\]|\\(?s:.)|"")*+"))
+    |(?P<name>\.\s*[A-Za-z_][\w$]*+
+        |(?:\.\s*)?(?:`(?:[^`\\]|\\(?s:.)|``)*+`|"(?:[^"\\]|\\(?s:.)|"")*+"|\xe2\x80\x9c(?s:.*?)\xe2\x80\x9d))
     |(?P<word>[A-Za-z_][\w$]*+)
     |(?P<open>[(\[{])
     |(?P<close>[)\]}])
@@ -35,7 +38,9 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE,
 )
-_GAP: Final = re.compile(rb"[\s;]+|--[^\n]*|\#[ !][^\n]*|/\*(?s:.*?)\*/")
+_BLOCK_COMMENT: Final = re.compile(rb"/\*|\*/")
+_QUOTES: Final = (b"`", b'"', "”".encode())
+_GAP: Final = re.compile(rb"[\s;]+|" + _LINE_COMMENT)
 _CALL: Final = re.compile(rb"\s*\(")
 _DATA_START: Final = re.compile(rb"[ \t\f]*\r?\n?")
 
@@ -72,13 +77,15 @@ class Statement:
     """One statement. ``data`` is None unless it is an insert fed from the request; ``sql`` then stops before the data.
 
     ``format`` is what the FORMAT clause names (``Values`` for VALUES): the format of that data, else of the answer.
-    ``settings_at`` is where an insert's SETTINGS clause starts in ``sql``, None when it has none.
+    ``settings_at`` is where an insert's SETTINGS clause starts in ``sql``, None when it has none; ``input_at`` is where
+    the call of input() that reads the data starts, and where its arguments do.
     """
 
     sql: bytes
     format: str | None = None
     data: bytes | None = None
     settings_at: int | None = field(default=None, compare=False)
+    input_at: tuple[int, int] | None = field(default=None, compare=False)
 
 
 def parse(query: bytes, body: bytes = b"") -> Statement:
@@ -114,7 +121,12 @@ def verb(sql: bytes) -> str:
 
 def quoted_names(sql: bytes) -> list[bytes]:
     """The names that ``sql`` writes in backticks or double quotes, with their marks."""
-    return [token.text for token in _tokens(sql) if token.kind is _Kind.NAME and token.text[-1:] in (b"`", b'"')]
+    return [token.text for token in _tokens(sql) if token.kind is _Kind.NAME and token.text.endswith(_QUOTES)]
+
+
+def quote(value: str, mark: str = "'") -> str:
+    """A literal of SQL, or a name with backticks for ``mark``."""
+    return mark + value.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark
 
 
 def _parse(text: bytes) -> Statement:
@@ -129,51 +141,68 @@ def _parse(text: bytes) -> Statement:
 
 def _tokens(text: bytes) -> Iterator[_Token]:
     position = 0
-    while match := _TOKEN.match(text, position):
+    while True:
+        match = _TOKEN.match(text, position)
+        if match is None:
+            position = _block_comment_end(text, position)
+            if position < 0:
+                return
+            continue
         group = match.lastgroup
         if group is not None and group != "skip":
             yield _Token(_Kind(group), match[0], match.start(), match.end())
         position = match.end()
 
 
+def _block_comment_end(text: bytes, start: int) -> int:
+    """Where the comment that starts there ends, -1 when there is none or it never does."""
+    depth = 0
+    if text.startswith(b"/*", start):
+        for mark in _BLOCK_COMMENT.finditer(text, start):
+            depth += 1 if mark[0] == b"/*" else -1
+            if depth == 0:
+                return mark.end()
+    return -1
+
+
 def _insert(text: bytes, tokens: Iterator[_Token]) -> Statement:
-    """INSERT INTO [TABLE] [FUNCTION] target [(columns)] [SETTINGS …] VALUES … | FORMAT name … | SELECT …."""
+    """INSERT INTO [TABLE] [FUNCTION] target [(columns)] [SETTINGS …] VALUES … | FORMAT name … | SELECT ….
+
+    A SELECT that reads input() is followed by FORMAT and data too.
+    """
     depth = 0
     selects = False
     target_seen = False
     settings_at: int | None = None
+    input_at: tuple[int, int] | None = None
     previous: _Token | None = None
     for token in tokens:
         depth += _depth(token)
+        fed = depth == 0 and (not selects or input_at is not None)
         if not target_seen:  # The target may be called anything, "values" and "format" included.
             target_seen = depth == 0 and not token.is_word(b"INTO", b"TABLE", b"FUNCTION")
         elif token.is_word(b"SELECT"):
             selects = True
-        elif selects and token.is_word(b"INPUT") and _CALL.match(text, token.end):
-            # The engine would take the statement and insert nothing, without an error.
-            raise ClickHouseError(
-                NOT_IMPLEMENTED,
-                "INSERT … SELECT … FROM input() does not work in the embedded warehouse. (NOT_IMPLEMENTED)",
-            )
+        elif selects and input_at is None and token.is_word(b"INPUT") and (call := _CALL.match(text, token.end)):
+            input_at = token.start, call.end()
         elif token.is_word(b"INFILE") and previous is not None and previous.is_word(b"FROM"):
             raise ClickHouseError(
                 NOT_IMPLEMENTED, "FROM INFILE reads files of the client: send the data as the body. (NOT_IMPLEMENTED)"
             )
-        elif depth == 0 and not selects and token.is_word(b"VALUES"):
+        elif fed and not selects and token.is_word(b"VALUES"):
             return _with_data(text, token.start, token.end, "Values", settings_at)
-        elif (
-            depth == 0
-            and not selects
-            and previous is not None
-            and previous.is_word(b"FORMAT")
-            and token.kind is _Kind.WORD
-        ):
-            return _with_data(text, previous.start, token.end, token.text.decode(), settings_at)
+        elif fed and previous is not None and previous.is_word(b"FORMAT") and token.kind is _Kind.WORD:
+            fed_by = _with_data(text, previous.start, token.end, token.text.decode(), settings_at)
+            return replace(fed_by, input_at=input_at)
         elif depth == 0 and settings_at is None and token.is_word(b"SETTINGS"):
             settings_at = token.start
         elif token.kind is _Kind.END:
             _refuse_more(text, token.end)
         previous = token
+    if input_at is not None:  # The engine would take it and insert nothing, without an error.
+        raise ClickHouseError(
+            SYNTAX_ERROR, "Syntax error: FORMAT and the name of the data's format go after input(). (SYNTAX_ERROR)"
+        )
     return Statement(text)
 
 
@@ -230,17 +259,16 @@ def _depth(token: _Token) -> int:
 
 def _is_queue(token: _Token) -> bool:
     """Whether an engine's name is a queue's; a name with escapes in it may be any, and no engine needs one."""
-    name = token.text.strip(b'`"').upper()
+    name = token.text.strip('`"“”'.encode()).upper()
     return name in (b"KAFKA", b"RABBITMQ", b"NATS") or b"\\" in name or name == b"{"
 
 
 def _is_blank(text: bytes, position: int = 0) -> bool:
-    # Not one possessive pattern: up to Python 3.11.4 such a one takes a comment that never ends for a whole one.
     while position < len(text):
         gap = _GAP.match(text, position)
-        if gap is None:
+        position = gap.end() if gap else _block_comment_end(text, position)
+        if position < 0:
             return False
-        position = gap.end()
     return True
 
 

@@ -32,10 +32,12 @@ _HEADERS: Final[dict[str, int]] = {
 }
 
 
-def streams(statement: Statement, name: str, settings: Mapping[str, str]) -> bool:
-    """Whether the engine can give the answer in pieces that joined are what it gives at once."""
+def streams(statement: Statement, name: str, settings: Mapping[str, str], *, framed: bool = False) -> bool:
+    """Whether the engine can give the answer in pieces that joined are what it gives at once; ``framed`` is Native."""
     if statement.data is not None or verb(statement.sql) != "SELECT" or not (name in _PLAIN or name in _HEADERS):
         return False
+    if framed:  # Every block has to be known, and Native has neither totals nor extremes.
+        return True
     upper = statement.sql.upper()
     if b"TOTALS" in upper or b"EXTREMES" in upper or b"ARRAY_OF_ROWS" in upper:
         return False

@@ -132,6 +132,20 @@ def add(path: Path, identity: Identity) -> str:
     return made
 
 
+def keep(path: Path, identity: Identity, token: str) -> None:
+    """Have the file (which only its owner may read) let this token in, under this name alone; the others stay."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    others = [line for line in lines if line.startswith("#") or line.split()[1:2] != [identity.name]]
+    wanted = [*others, f"{identity.role} {identity.name} {key_hash(token)}"]
+    if wanted == lines:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_text("\n".join(wanted) + "\n")
+    draft.replace(path)
+
+
 def _shown(headers: Mapping[str, str]) -> str:
     if key := headers.get("x-clickhouse-key"):
         return key
@@ -163,7 +177,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(made)
     print(
         f"It is shown once and kept nowhere; its hash is in {path}.\n"
-        f"A server started with LEADLINE_CLICKHOUSE_TOKENS={path} takes it as the password.",
+        f"A server started with LEADLINE_CLICKHOUSE_TOKENS={path} takes it as the password; "
+        "the local stack's does, after `leadline down` and `leadline up`.",
         file=sys.stderr,
     )
     return 0

@@ -7,11 +7,11 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Final
 
 from warehouse.embedded import compression, native
-from warehouse.embedded.context import Context
+from warehouse.embedded.context import NOT_STREAMED, Context
 from warehouse.embedded.engine import Chunk, Engine, Result
 from warehouse.embedded.errors import QUERY_WAS_CANCELLED, ClickHouseError
 from warehouse.embedded.statement import Statement
@@ -21,8 +21,6 @@ from warehouse.embedded.streaming import Joint, Pipe
 HEAD_BYTES: Final = 1 << 20
 _IN_MEMORY_BYTES: Final = 16 << 20
 _PIECE_BYTES: Final = 1 << 20
-# What the engine says of a SELECT that it only gives whole; nothing has run then.
-_NOT_STREAMED: Final = "Streaming query is not supported"
 
 # The headers of an answer, so far: of a result and its size in bytes.
 Headers = Callable[[Result, int], Mapping[str, str]]
@@ -30,13 +28,17 @@ Headers = Callable[[Result, int], Mapping[str, str]]
 
 @dataclass(slots=True)
 class Transfer:
-    """``waits`` holds the whole answer back (in a file once it is large), so that an error is never in the middle."""
+    """``waits`` holds the whole answer back (in a file once it is large), so that an error is never in the middle.
+
+    Without, an answer waits for its end while it is small and not older than ``head_seconds``.
+    """
 
     format: str
     framed: bool
     blocks: bool
     encoding: str
     waits: bool
+    head_seconds: float
     headers: Headers
     _started: float = field(default_factory=time.monotonic)
     _result: Result = field(init=False)
@@ -63,13 +65,14 @@ class Transfer:
                     self._count(chunk, piece)
                     if sender is None:
                         held.write(piece)
-                        if not self.waits and self._size > HEAD_BYTES:
+                        if not self.waits and (self._size > HEAD_BYTES or self._age() > self.head_seconds):
                             sender = self._begin(pipe, held)
                     elif not sender.send(piece):
                         return self._result, QUERY_WAS_CANCELLED
             except ClickHouseError as error:
-                if sender is None and _NOT_STREAMED in error.message:
-                    return engine.execute(statement, context, default_format=self.format), 0
+                if sender is None and NOT_STREAMED in error.message:
+                    whole = engine.execute(statement, context, default_format=self.format)
+                    return (replace(whole, blocks=(native.frame(whole.blocks),)) if self.framed else whole), 0
                 if sender is None:
                     raise
                 sender.fail(error)
@@ -96,13 +99,15 @@ class Transfer:
             0,
             0,
             seen.result_rows + chunk.rows,
-            time.monotonic() - self._started,
+            self._age(),
         )
 
     def _so_far(self, blocks: tuple[bytes, ...]) -> Result:
         seen = self._result
-        elapsed = time.monotonic() - self._started
-        return Result(blocks, self.format, seen.read_rows, seen.read_bytes, 0, 0, seen.result_rows, elapsed)
+        return Result(blocks, self.format, seen.read_rows, seen.read_bytes, 0, 0, seen.result_rows, self._age())
+
+    def _age(self) -> float:
+        return time.monotonic() - self._started
 
     def _begin(self, pipe: Pipe, held: IO[bytes]) -> _Sender:
         sender = _Sender(pipe, compression.Packer(blocks=self.blocks, encoding=self.encoding))

@@ -123,6 +123,34 @@ def test_any_bytes_are_read_or_refused(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sql", "call"),
+    [
+        (b"INSERT INTO t SELECT a FROM input('a Int8') ", b"input("),
+        (
+            b"INSERT INTO t (a) SETTINGS x = 1 SELECT 'input(', a FROM INPUT ( 'a String, b UInt8') WHERE a ",
+            b"INPUT (",
+        ),
+        (
+            b"INSERT INTO input WITH x AS (SELECT * FROM input('a Int8')) SELECT input FROM x SETTINGS b = 2 ",
+            b"input(",
+        ),
+        (b"INSERT INTO t (input) SELECT a FROM input() -- FORMAT CSV\n", b"input("),
+    ],
+)
+def test_data_of_an_insert_that_selects_from_input(sql: bytes, call: bytes) -> None:
+    for read in (parse(sql + b"FORMAT Avro\nObj\x01"), parse(sql + b"FORMAT Avro", b"Obj\x01")):
+        assert (read.sql, read.format, read.data) == (sql, "Avro", b"Obj\x01")
+        assert read.input_at is not None
+        assert sql[slice(*read.input_at)] == call
+        assert sql[read.input_at[1] :].lstrip()[:1] in (b"'", b")")
+
+
+def test_a_select_that_reads_no_input_has_no_data() -> None:
+    sql = b"INSERT INTO input (input) SELECT input FROM t FORMAT CSV"
+    assert parse(sql) == Statement(sql)
+
+
+@pytest.mark.parametrize(
     ("query", "code"),
     [
         (b"", 62),
@@ -130,9 +158,14 @@ def test_any_bytes_are_read_or_refused(text: bytes) -> None:
         (b"SELECT 1; SELECT 2", 62),
         (b"SELECT 1; 'x'", 62),
         (b"INSERT INTO t SELECT 1; DROP TABLE t", 62),
+        ("SELECT ‘'’; DROP TABLE t -- '".encode(), 62),
+        ("SELECT “`” FROM t; DROP TABLE t -- `".encode(), 62),
+        (b"SELECT 1 // '\n; DROP TABLE t -- '", 62),
+        (b"SELECT 1 /* /* */ ' */ ; DROP TABLE t -- '", 62),
+        ("CREATE TABLE k (a Int8) ENGINE = “Kafka”('h')".encode(), 48),
         (b"SELECT 1 INTO OUTFILE 'x' FORMAT CSV", 358),
         (b"INSERT INTO t FROM INFILE 'x' FORMAT CSV", 48),
-        (b"INSERT INTO t SELECT a FROM input('a Int8') FORMAT CSV 1", 48),
+        (b"INSERT INTO t SELECT a FROM input('a Int8')", 62),
         (b"CREATE TABLE k (a Int8) ENGINE = Kafka SETTINGS kafka_topic_list = 't'", 48),
         (b"attach table k (a Int8) engine /* = */ `Kafka`('h')", 48),
         (b"DROP TABLE a PARALLEL WITH CREATE TABLE k (a Int8) ENGINE=Kafka('h')", 48),
@@ -152,6 +185,8 @@ def test_refuses(query: bytes, code: int) -> None:
         b"CREATE TABLE kafka_offsets (engine String COMMENT 'Kafka') ENGINE = MergeTree ORDER BY engine",
         b"SELECT 1;",
         b"SELECT 1; -- done\n ;",
+        b"SELECT 1; // done\n # done\n /* /* ; */ done ; */",
+        "SELECT ‘; ’, “; ” — FROM t /* ‘ */ -- “".encode(),
     ],
 )
 def test_lets_pass(query: bytes) -> None:
