@@ -10,33 +10,11 @@ from uuid import UUID
 from clickhouse_connect.driver.client import Client
 
 FUNNEL: Final = """
-WITH ends AS (
-    SELECT
-        lead_id,
-        if(has(groupArray(ended), 'delivered'), 'delivered', argMax(ended, (run, occurred_at, stage))) AS end
-    FROM (
-        SELECT lead_id, run, occurred_at, stage, if(stage = 'dead', 'dead', outcome) AS ended
-        FROM {database}.lead_events FINAL
-        WHERE stage = 'dead' OR (stage, outcome) IN (
-            ('validation', 'rejected'), ('dedup', 'duplicate'), ('routing', 'unrouted'),
-            ('delivery', 'delivered'), ('delivery', 'undelivered'))
-    )
-    GROUP BY lead_id
-)
 SELECT
-    uniqExactIf(lead_id, stage = 'received') AS raw,
-    (SELECT countIf(end = 'rejected') FROM ends) AS rejected,
-    (SELECT countIf(end = 'duplicate') FROM ends) AS duplicate,
-    (SELECT countIf(end = 'unrouted') FROM ends) AS unrouted,
-    (SELECT countIf(end = 'delivered') FROM ends) AS delivered,
-    (SELECT countIf(end = 'undelivered') FROM ends) AS undelivered,
-    (SELECT countIf(end = 'dead') FROM ends) AS dead,
-    uniqExactIf(lead_id, outcome = 'validated') AS validated,
-    uniqExactIf(lead_id, outcome = 'unique') AS unique,
-    uniqExactIf(lead_id, outcome = 'routed') AS routed
-FROM {database}.lead_events FINAL
+    sum(received), sum(rejected), sum(duplicate), sum(unrouted), sum(delivered), sum(undelivered), sum(dead),
+    sum(validated), sum(unique_leads), sum(routed)
+FROM {database}.funnel
 """
-"""A lead's end is its last outcome, in its last run; a sale stays one, whatever comes after it."""
 
 REVENUE: Final = """
 SELECT buyer, uniqExact(lead_id) AS leads, sum(price) AS revenue, quantileExact(0.5)(latency_ms) AS median_latency_ms

@@ -1,7 +1,8 @@
 """Analysts' views: SQL files that are applied again whenever they change, for a view holds nothing.
 
 A view names each metric as ``{metric:NAME}``: what that is stands in ``metrics.yml``, once for views, dashboards and
-the data dictionary. Every column has a comment.
+the data dictionary. Every column has a comment. ``{rollup:NAME}`` is that rollup's rows of every hour, settled or not:
+see :mod:`warehouse.rollups`.
 """
 
 from __future__ import annotations
@@ -12,26 +13,13 @@ from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
 from importlib import resources
-from typing import Any, Final
+from typing import Final
 
-import yaml
-
-from warehouse.errors import WarehouseError
+from warehouse.metrics import with_metrics
+from warehouse.rollups import with_rollups
 
 PREFIX: Final = "view:"
-_METRIC: Final = re.compile(r"\{metric:(\w+)\}")
 _READ: Final = re.compile(r"\{database\}\.(\w+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A figure with one definition: what it is, its unit, the kind of rows it is taken over, and its SQL."""
-
-    name: str
-    what: str
-    unit: str
-    over: str
-    sql: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +41,18 @@ class View:
 
 
 @cache
-def metrics() -> dict[str, Metric]:
-    """Every metric, by name."""
-    found: dict[str, Any] = yaml.safe_load((resources.files("warehouse") / "metrics.yml").read_text())
-    return {
-        name: Metric(name, **{key: str(value).strip() for key, value in one.items()}) for name, one in found.items()
-    }
-
-
-@cache
 def views() -> tuple[View, ...]:
     """Every view of the package, each behind those that it reads.
 
     Raises:
-        WarehouseError: a view asks for a metric that there is not.
+        WarehouseError: a view asks for a metric or a rollup that there is not.
     """
     folder = resources.files("warehouse") / "views"
-    texts = {file.name[:-4]: file.read_text().strip() for file in folder.iterdir() if file.name.endswith(".sql")}
+    files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
+    texts = {file.name[:-4]: _written(file.name[:-4], file.read_text().strip()) for file in files}
     reads = {name: texts.keys() & set(_READ.findall(text)) - {name} for name, text in sorted(texts.items())}
-    return tuple(View(name, _with_metrics(name, texts[name])) for name in TopologicalSorter(reads).static_order())
+    return tuple(View(name, texts[name]) for name in TopologicalSorter(reads).static_order())
 
 
-def _with_metrics(view: str, text: str) -> str:
-    def sql(match: re.Match[str]) -> str:
-        try:
-            return metrics()[match[1]].sql
-        except KeyError:
-            raise WarehouseError(
-                f"the view {view} asks for the metric {match[1]!r}, which metrics.yml has not"
-            ) from None
-
-    return _METRIC.sub(sql, text)
+def _written(name: str, text: str) -> str:
+    return with_metrics(f"the view {name}", with_rollups(name, text))

@@ -1,13 +1,16 @@
-"""``leadline warehouse migrate|status``: the tables of ClickHouse, as this version wants them."""
+"""``leadline warehouse …``: the tables of ClickHouse, as this version wants them."""
 
 from __future__ import annotations
 
 import json
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import cyclopts
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
@@ -15,6 +18,7 @@ from leadline import environment
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Allowed = Literal["blocking", "destructive"]
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 UP_TO_DATE: Final = "Nothing to do: the warehouse is as this version wants it."
 
 warehouse_app = cyclopts.App(
@@ -97,6 +101,63 @@ def migrate(*, dry_run: bool = False, allow: Allowed | None = None, as_json: Jso
         console.print(
             f"{len(names)} applied." if names else "Nothing to do: the warehouse is as this version wants it."
         )
+
+
+@warehouse_app.command
+def settle(*, every: Annotated[float | None, Parameter(validator=Number(gt=0))] = None) -> None:
+    """Settle hours that nothing came for lately: compute them into the rollups that views read. The embedded warehouse
+    does so by itself; beside a ClickHouse server keep one of these running.
+
+    Parameters
+    ----------
+    every:
+        Again after so many seconds, until it is stopped; once by default.
+    """
+    from warehouse.client import connect
+    from warehouse.settling import asking
+    from warehouse.settling import settle as settle_hours
+
+    settings = environment.settings()
+    client, console = connect(environment.clickhouse_of(settings)), Console()
+    while True:
+        done = settle_hours(asking(client), settings.clickhouse_database)
+        if done.hours or every is None:
+            console.print(f"{done.hours} hours settled, {done.left} left, {done.open} too fresh.", highlight=False)
+        if not done.left:
+            if every is None:
+                return
+            time.sleep(every)
+
+
+@warehouse_app.command
+def rebuild(*, from_: Annotated[datetime, Parameter(name="--from")] = EPOCH, to: datetime | None = None) -> None:
+    """Compute the rollups of settled hours again. Nothing should need it but rows that were changed by hand, or a clock
+    that was set back: views notice what comes by themselves.
+
+    Parameters
+    ----------
+    from_:
+        Of leads that arrived from this moment on; all by default. UTC where no offset is given.
+    to:
+        To before this moment; all by default.
+    """
+    from warehouse.client import connect
+    from warehouse.settling import asking, reopen
+    from warehouse.settling import settle as settle_hours
+
+    settings = environment.settings()
+    ask, database = asking(connect(environment.clickhouse_of(settings))), settings.clickhouse_database
+    console = Console()
+    hours = reopen(ask, database, _utc(from_), datetime.max.replace(tzinfo=UTC) if to is None else _utc(to))
+    console.print(f"{hours} hours opened: views compute them until they have settled anew.", highlight=False)
+    while (done := settle_hours(ask, database)).hours:
+        console.print(f"{done.hours} settled, {done.left} left.", highlight=False)
+        if not done.left:
+            break
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 @warehouse_app.command

@@ -25,6 +25,7 @@ from warehouse.embedded.audit import Audit
 from warehouse.embedded.door import LOOPBACK_HOSTS, Door, Limits
 from warehouse.embedded.engine import Engine, FolderInUseError
 from warehouse.embedded.errors import ClickHouseError
+from warehouse.embedded.settler import Settler
 
 log = logging.getLogger("warehouse.embedded")
 
@@ -62,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--requests", type=int, default=Limits().requests, help="requests in hand; others are refused")
     parser.add_argument("--max-body-bytes", type=int, default=Limits().body_bytes)
     parser.add_argument("--grace-seconds", type=int, default=10, help="how long a stop waits for running statements")
+    parser.add_argument("--settle-seconds", type=float, default=60.0, help="how often hours are settled into rollups")
     options = parser.parse_args(arguments)
     settings = Settings()
     try:
@@ -101,6 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
         engine.close(timeout=1)
         print(f"error: the audit table in {options.path} is not made: {error}", file=sys.stderr)
         return FAILED
+    settler = Settler(engine, settings.clickhouse_database, options.settle_seconds)
     limits = Limits(threads=options.threads, requests=options.requests, body_bytes=options.max_body_bytes)
     host = f"[{options.host}]" if ":" in options.host else options.host
     config = uvicorn.Config(
@@ -118,6 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     _Server(config, f"http://{host}:{options.port}", settings.ready_file).run(sockets=[listener])
+    settler.close()
     audit.close()
     if not engine.close(timeout=1):
         log.warning("statements still run after %d s: ending without them", options.grace_seconds)

@@ -31,7 +31,8 @@ CREATE TABLE IF NOT EXISTS {database}.lead_events{on_cluster} (
     _topic         LowCardinality(String)   COMMENT 'the topic of the event',
     _partition     UInt16                   COMMENT 'its partition',
     _offset        UInt64                   COMMENT 'its offset there' CODEC(Delta, ZSTD),
-    INDEX lead_id_bloom lead_id TYPE bloom_filter(0.01) GRANULARITY 1
+    INDEX lead_id_bloom lead_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ingested_at_minmax ingested_at TYPE minmax GRANULARITY 1
 )
 ENGINE = {engine:ReplacingMergeTree(run)}
 PARTITION BY toYYYYMM(received_at)

@@ -15,18 +15,17 @@ CREATE OR REPLACE VIEW {database}.acceptance{on_cluster} (
     answer_p99_ms    Float64                  COMMENT '99 of 100 answers came within this time of the request'
 ) AS
 SELECT
-    toDate(occurred_at) AS day, vertical, buyer, campaign,
-    countIf(outcome != 'skipped') AS asked,
-    countIf(outcome = 'accepted') AS accepted,
-    countIf(outcome = 'rejected') AS rejected,
-    countIf(outcome = 'duplicate') AS duplicate,
-    countIf(outcome = 'error') AS error,
-    countIf(outcome = 'unknown') AS unknown,
-    countIf(outcome = 'skipped') AS skipped,
+    day, vertical, buyer, campaign,
+    sum(answers.asked) AS asked,
+    sum(answers.accepted) AS accepted,
+    sum(answers.rejected) AS rejected,
+    sum(answers.duplicate) AS duplicate,
+    sum(answers.error) AS error,
+    sum(answers.unknown) AS unknown,
+    sum(answers.skipped) AS skipped,
     {metric:acceptance_rate} AS acceptance_rate,
-    quantileTDigestIf(0.5)(buyer_latency_ms, outcome != 'skipped') AS answer_p50_ms,
-    quantileTDigestIf(0.99)(buyer_latency_ms, outcome != 'skipped') AS answer_p99_ms
-FROM {database}.lead_events FINAL
-WHERE stage = 'attempt'
+    quantilesDDMerge(0.01, 0.5, 0.99)(latencies)[1] AS answer_p50_ms,
+    quantilesDDMerge(0.01, 0.5, 0.99)(latencies)[2] AS answer_p99_ms
+FROM {rollup:answers} AS answers
 GROUP BY day, vertical, buyer, campaign
 COMMENT 'How buyers answer, by day, vertical and campaign.'

@@ -12,41 +12,12 @@ CREATE OR REPLACE VIEW {database}.funnel{on_cluster} (
     unrouted         UInt64                   COMMENT 'leads that nobody qualified for',
     undelivered      UInt64                   COMMENT 'leads that nobody on the slip took',
     dead             UInt64                   COMMENT 'records that could not be read or decided about',
-    under_way        UInt64                   COMMENT 'leads without an end yet'
+    under_way        UInt64                   COMMENT 'leads without an end yet',
+    revenue          Decimal(38, 4)           COMMENT 'what buyers pay for them, returns not taken off',
+    cost             Decimal(38, 4)           COMMENT 'what their source is paid'
 ) AS
 SELECT
-    toStartOfMinute(leads.received_at) AS minute,
-    leads.vertical AS vertical,
-    leads.source AS source,
-    count() AS received,
-    countIf(leads.validated) AS validated,
-    countIf(leads.unique_lead) AS unique_leads,
-    countIf(leads.routed) AS routed,
-    countIf(leads.status = 'delivered') AS delivered,
-    countIf(leads.status = 'rejected') AS rejected,
-    countIf(leads.status = 'duplicate') AS duplicate,
-    countIf(leads.status = 'unrouted') AS unrouted,
-    countIf(leads.status = 'undelivered') AS undelivered,
-    countIf(leads.status = 'dead') AS dead,
-    countIf(leads.status = '') AS under_way
-FROM (
-    SELECT
-        events.lead_id AS lead_id,
-        min(events.received_at) AS received_at,
-        anyIf(events.vertical, events.vertical != '') AS vertical,
-        anyIf(events.source, events.source != '') AS source,
-        max(events.outcome = 'validated') AS validated,
-        max(events.outcome = 'unique') AS unique_lead,
-        max(events.outcome = 'routed') AS routed,
-        if(
-            max(ended = 'delivered'), 'delivered',
-            argMaxIf(ended, (events.run, events.occurred_at, events.stage), ended != '')
-        ) AS status
-    FROM (
-        SELECT *, {metric:lead_end} AS ended
-        FROM {database}.lead_events FINAL
-    ) AS events
-    GROUP BY events.lead_id
-) AS leads
-GROUP BY minute, vertical, source
+    minute, vertical, source, received, validated, unique_leads, routed,
+    delivered, rejected, duplicate, unrouted, undelivered, dead, under_way, revenue, cost
+FROM {rollup:funnel}
 COMMENT 'Distinct leads by where they came and where they ended, by minute, vertical and source. received is the sum of the ends and those under way.'

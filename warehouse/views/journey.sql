@@ -2,6 +2,7 @@ CREATE OR REPLACE VIEW {database}.journey{on_cluster} (
     lead_id          UUID                     COMMENT 'the lead',
     run              UInt32                   COMMENT '0 for live traffic, else the replay''s number',
     occurred_at      DateTime64(3, 'UTC')     COMMENT 'when it happened',
+    received_at      DateTime64(3, 'UTC')     COMMENT 'when the raw lead arrived; the column to ask for a time by',
     after_ms         Float32                  COMMENT 'milliseconds since the raw lead''s arrival',
     stage            String                   COMMENT 'received, validation, dedup, routing, offer, attempt, delivery, feedback or dead',
     outcome          String                   COMMENT 'what came of it',
@@ -16,7 +17,7 @@ CREATE OR REPLACE VIEW {database}.journey{on_cluster} (
     release          String                   COMMENT 'content hash of the configuration that decided'
 ) AS
 SELECT
-    lead_id, run, occurred_at, latency_ms AS after_ms, stage, outcome, reason, vertical, source, buyer, campaign, price,
-    decision, attempt, release
+    lead_id, run, occurred_at, received_at, latency_ms AS after_ms, stage, outcome, reason, vertical, source, buyer, campaign,
+    price, decision, attempt, release
 FROM {database}.lead_events FINAL
 COMMENT 'Every step of every lead. Ask for one lead and ORDER BY run, occurred_at.'

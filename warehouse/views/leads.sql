@@ -18,26 +18,7 @@ CREATE OR REPLACE VIEW {database}.leads{on_cluster} (
     updated_at       DateTime64(3, 'UTC')     COMMENT 'its last event'
 ) AS
 SELECT
-    events.lead_id AS lead_id,
-    anyIf(events.vertical, events.vertical != '') AS vertical,
-    anyIf(events.source, events.source != '') AS source,
-    min(events.received_at) AS received_at,
-    max(events.run) AS run,
-    if(sales > 0, 'delivered', argMaxIf(ended, (events.run, events.occurred_at, events.stage), ended != '')) AS status,
-    if(sales > 0, '', argMaxIf(events.reason, (events.run, events.occurred_at, events.stage), ended != '')) AS reason,
-    argMaxIf(events.route, (events.run, events.attempt), events.stage = 'routing') AS route,
-    countIf(events.stage = 'routing') AS decisions,
-    countIf(events.stage = 'attempt' AND events.outcome != 'skipped') AS attempts,
-    countIf(ended = 'delivered') AS sales,
-    groupUniqArrayIf(events.buyer, ended = 'delivered') AS buyers,
-    sumIf(events.price, ended = 'delivered') AS price,
-    sumIf(events.payout, ended = 'delivered') AS payout,
-    minOrNullIf(events.occurred_at, ended = 'delivered') AS first_sold_at,
-    minOrNullIf(events.latency_ms, ended = 'delivered') AS speed_to_lead_ms,
-    max(events.occurred_at) AS updated_at
-FROM (
-    SELECT *, {metric:lead_end} AS ended
-    FROM {database}.lead_events FINAL
-) AS events
-GROUP BY events.lead_id
-COMMENT 'One row a lead: where it stands, who bought it and for how much.'
+    lead_id, vertical, source, received_at, run, status, reason, route, decisions, attempts, sales, buyers, price, payout,
+    first_sold_at, speed_to_lead_ms, updated_at
+FROM {rollup:leads}
+COMMENT 'One row a lead: where it stands, who bought it and for how much. One that its producer sent again in another hour has a row of each hour.'

@@ -24,11 +24,5 @@ SELECT
     isNotNull(returned_at) AS is_returned,
     if(is_returned, price, toDecimal64(0, 4)) AS returned_price,
     returned_at
-FROM (SELECT * FROM {database}.lead_events FINAL WHERE stage = 'delivery' AND outcome = 'delivered') AS sold
-LEFT JOIN (
-    SELECT lead_id, campaign, toNullable(min(occurred_at)) AS returned_at
-    FROM {database}.lead_events FINAL
-    WHERE stage = 'feedback' AND outcome = 'return'
-    GROUP BY lead_id, campaign
-) AS given_back USING (lead_id, campaign)
+FROM {rollup:sales}
 COMMENT 'One row a sale, with what became of it.'

@@ -11,14 +11,14 @@ CREATE OR REPLACE VIEW {database}.source_roi{on_cluster} (
     return_on_cost   Nullable(Float64)        COMMENT 'margin over cost'
 ) AS
 SELECT
-    toDate(received_at) AS day, source, vertical,
-    count() AS leads,
-    countIf(status = 'delivered') AS sold,
-    sum(price) AS revenue,
-    sum(payout) AS cost,
+    toDate(minute) AS day, source, vertical,
+    sum(funnel.received) AS leads,
+    sum(funnel.delivered) AS sold,
+    sum(funnel.revenue) AS revenue,
+    sum(funnel.cost) AS cost,
     revenue - cost AS margin,
     toFloat64(revenue) / leads AS revenue_per_lead,
     toFloat64(margin) / nullIf(toFloat64(cost), 0) AS return_on_cost
-FROM {database}.leads
+FROM {database}.funnel AS funnel
 GROUP BY day, source, vertical
 COMMENT 'What each source''s leads brought and cost.'

@@ -8,11 +8,10 @@ CREATE OR REPLACE VIEW {database}.speed_to_lead{on_cluster} (
     p99_ms           Float64                  COMMENT 'metric speed_to_lead_p99'
 ) AS
 SELECT
-    toStartOfHour(occurred_at) AS hour, vertical, stage, count() AS events,
+    event_hour AS hour, vertical, stage, sum(times.events) AS events,
     {metric:speed_to_lead_p50} AS p50_ms,
     {metric:speed_to_lead_p95} AS p95_ms,
     {metric:speed_to_lead_p99} AS p99_ms
-FROM {database}.lead_events FINAL
-WHERE run = 0 AND (stage IN ('validation', 'dedup', 'routing') OR (stage, outcome) IN (('delivery', 'delivered')))
+FROM {rollup:times} AS times
 GROUP BY hour, vertical, stage
 COMMENT 'Time from a raw lead''s arrival to each stage''s word about it, live traffic only.'
