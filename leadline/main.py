@@ -19,6 +19,7 @@ from connectors.secret_file import SecretError
 from leadline.commands import (
     config,
     demo,
+    erase,
     explain,
     journey,
     processes,
@@ -73,6 +74,7 @@ app.command(explain.explain)
 app.command(query.query)
 app.command(watch.watch)
 app.command(replay.replay)
+app.command(erase.erase)
 app.command(simulate.simulate)
 app.command(suppression.suppression_app)
 app.command(source.source_app)

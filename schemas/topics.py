@@ -46,7 +46,8 @@ _BYTES: Final = {"leads": RAW_LEAD_BYTES, "dead-letters": DEAD_LETTER_BYTES}
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
     """One topic. ``single`` topics have one partition, the others as many as the setting says; ``external`` ones are
-    written by others, whose mistakes are not ours."""
+    written by others, whose mistakes are not ours. ``entry_days`` after its last write an entry of a compacted topic is
+    removed; None: when its writer says so."""
 
     name: str
     key: Key
@@ -56,6 +57,15 @@ class TopicSpec:
     single: bool = False
     personal_data: bool = False
     external: bool = False
+    entry_days: int | None = None
+
+    @property
+    def gone_after_days(self) -> int | None:
+        """Days from a record's being written to its being off the brokers' disks, at the latest; None: never. Kafka
+        deletes by segments, which span half a day where there is personal data; and a compacted topic within a day of
+        the entry's end."""
+        days = self.entry_days if self.cleanup is Cleanup.COMPACT else self.retention_days
+        return None if days is None else days + (2 if self.cleanup is Cleanup.COMPACT else 1)
 
     @property
     def config(self) -> dict[str, str]:
@@ -68,6 +78,10 @@ class TopicSpec:
         }
         if self.cleanup is Cleanup.COMPACT:
             config |= {"segment.ms": str(3_600_000), "min.cleanable.dirty.ratio": "0.1"}
+            if self.personal_data:  # without it, what is removed may stay until enough is
+                config["max.compaction.lag.ms"] = str(DAY_MS)
+        elif self.personal_data:
+            config["segment.ms"] = str(DAY_MS // 2)
         return config
 
 
@@ -134,6 +148,9 @@ CATALOGUE: Final[tuple[TopicSpec, ...]] = (
 BY_NAME: Final[dict[str, TopicSpec]] = {spec.name: spec for spec in CATALOGUE}
 
 
+LEADS_IN_TABLES: Final = {"routing": 31}
+"""Stages whose tables hold leads, on hold or for when they are returned, and the days for which at most."""
+
 SINK_GROUP: Final = "leadline-sink"
 """The consumer group that writes the warehouse."""
 
@@ -155,4 +172,6 @@ def changelog(stage: str) -> TopicSpec:
         f"{stage}'s tables and positions",
         retention_days=None,
         cleanup=Cleanup.COMPACT,
+        personal_data=stage in LEADS_IN_TABLES,
+        entry_days=LEADS_IN_TABLES.get(stage),
     )

@@ -11,7 +11,7 @@ def start(client: Client, database: str, topic: str, window: tuple[datetime, dat
     """Note a replay; returns its run, one more than any before."""
     (row,) = client.query(f"SELECT max(run) FROM {database}.replays").result_rows  # noqa: S608  # a checked setting
     run = int(row[0]) + 1
-    _write(client, database, run, topic, window, reason, "started", 0)
+    _write(client, database, run, topic, window, reason, "started", (0, 0, 0))
     return run
 
 
@@ -24,10 +24,12 @@ def finish(
     reason: str,
     *,
     state: str,
-    records: int,
+    written: int,
+    passed_over: int,
+    erased: int,
 ) -> None:
-    """Note how a replay ended: ``finished`` or ``failed``."""
-    _write(client, database, run, topic, window, reason, state, records)
+    """Note how a replay ended, ``finished`` or ``failed``, and what became of its records."""
+    _write(client, database, run, topic, window, reason, state, (written, passed_over, erased))
 
 
 def _write(
@@ -38,11 +40,11 @@ def _write(
     window: tuple[datetime, datetime],
     reason: str,
     state: str,
-    records: int,
+    counts: tuple[int, int, int],
 ) -> None:
     client.insert(
         f"{database}.replays",
-        [[run, topic, *window, reason, state, records]],
-        column_names=["run", "topic", "from_time", "to_time", "reason", "state", "records"],
+        [[run, topic, *window, reason, state, *counts]],
+        column_names=["run", "topic", "from_time", "to_time", "reason", "state", "records", "passed_over", "erased"],
         settings={"async_insert": 0},
     )

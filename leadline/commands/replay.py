@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -12,7 +13,8 @@ from rich.progress import Progress
 
 from leadline import environment
 from leadline.errors import CommandError
-from streams.replay.window import ReplayError, find_window
+from streams.replay.erased import Erased
+from streams.replay.window import Replayed, ReplayError, find_window
 from streams.replay.window import replay as write_again
 
 
@@ -29,6 +31,7 @@ def replay(
 
     A lead that owns its fingerprint passes dedup again; a sold lead is not sold again; a lead that nobody bought is
     decided anew by the configuration of today. In the warehouse a replayed event takes the place of the one before.
+    Whoever was erased with `leadline erase` is passed over.
 
     Parameters
     ----------
@@ -47,6 +50,8 @@ def replay(
     """
     from warehouse import replays
     from warehouse.client import connect
+    from warehouse.erasing import tombstones
+    from warehouse.erasing.people import check_key
 
     settings = environment.settings()
     bootstrap = environment.kafka_of(settings)
@@ -61,26 +66,35 @@ def replay(
     console.print(f"{window.records:,} records of {topic} from {start.isoformat()} to {end.isoformat()}")
     if dry_run or not window.records:
         if as_json:
-            print(json.dumps({"run": None, "records": window.records, "written": 0, "passed_over": 0}))
+            print(json.dumps({"run": None, "records": window.records, **asdict(Replayed())}))
         return
     client = connect(environment.clickhouse_of(settings))
     database = settings.clickhouse_database
+    # Read before the first record is written: whoever is erased from now on, the sink passes over.
+    erased = Erased(*tombstones.read(client, database), environment.secret_of(settings))
+    if erased.persons:
+        check_key(client, database, erased.secret)
     run = replays.start(client, database, topic, (start, end), reason)
-    written, state = 0, "failed"
+    done, state = Replayed(), "failed"
     try:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task(f"replaying, run {run}", total=window.records)
-            written, passed_over = write_again(
-                bootstrap, window, run, on_progress=lambda done: progress.update(task, completed=done)
+            done = write_again(
+                bootstrap,
+                window,
+                run,
+                erased=erased,
+                on_progress=lambda records: progress.update(task, completed=records),
             )
         state = "finished"
     finally:
-        replays.finish(client, database, run, topic, (start, end), reason, state=state, records=written)
+        replays.finish(client, database, run, topic, (start, end), reason, state=state, **asdict(done))
     if as_json:
-        print(json.dumps({"run": run, "records": window.records, "written": written, "passed_over": passed_over}))
+        print(json.dumps({"run": run, "records": window.records, **asdict(done)}))
         return
-    passed = f" {passed_over:,} records of earlier replays were passed over." if passed_over else ""
-    console.print(f"Run {run}: {written:,} records are on their way again.{passed}")
+    passed = f" {done.passed_over:,} records of earlier replays were passed over." if done.passed_over else ""
+    passed += f" {done.erased:,} records are of erased people and stay where they are." if done.erased else ""
+    console.print(f"Run {run}: {done.written:,} records are on their way again.{passed}")
     console.print("`leadline status` shows when every lag is 0 again.", style="dim")
 
 

@@ -19,11 +19,13 @@ from schemas import headers, topics
 from schemas.headers import Headers
 from schemas.raw_lead import lead_id_of
 from schemas.record import KafkaRecord
+from streams.replay.erased import Erased
 
 REPLAYABLE: Final = (topics.LEADS.name, topics.VALIDATED.name, topics.UNIQUE.name)
 """Offers are not: an offer tells one candidate of a slip, and only routing knows whether another has the lead."""
 
 FLUSH_EVERY: Final = 10_000
+NOBODY: Final = Erased()
 
 
 class ReplayError(Exception):
@@ -48,8 +50,18 @@ class Window:
 
     @property
     def records(self) -> int:
-        """An upper bound: earlier replays in the window are passed over."""
+        """An upper bound of what is written: earlier replays and erased people are passed over."""
         return sum(r.end - r.first for r in self.ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of a window's records: ``written`` again, of earlier replays and so ``passed_over``, or about someone
+    who is ``erased``."""
+
+    written: int = 0
+    passed_over: int = 0
+    erased: int = 0
 
 
 def find_window(bootstrap: str, topic: str, start: datetime, end: datetime) -> Window:
@@ -85,27 +97,34 @@ def again(record: KafkaRecord, run: int) -> Headers:
 
 
 def replay(
-    bootstrap: str, window: Window, run: int, *, on_progress: Callable[[int], None] = lambda _: None
-) -> tuple[int, int]:
-    """Write the window again; returns how many records were written, and how many earlier replays were passed over.
+    bootstrap: str,
+    window: Window,
+    run: int,
+    *,
+    erased: Erased = NOBODY,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Replayed:
+    """Write the window again, but for what earlier replays wrote and for whoever is ``erased``.
 
     Raises:
         DeliveryFailedError: a record was not acknowledged. Those before it may be through; the run can be repeated.
     """
     producer = AckedProducer(bootstrap)
-    written = passed_over = 0
+    written = passed_over = forgotten = 0
     for place in window.ranges:
         for record in _records(bootstrap, window.topic, place):
             if headers.run_of(record.headers):
                 passed_over += 1
-                continue
-            producer.produce(record.topic, record.key, record.value, again(record, run), record.partition)
-            written += 1
-            if written % FLUSH_EVERY == 0:
-                producer.flush()
-            on_progress(written + passed_over)
+            elif erased.has(record):
+                forgotten += 1
+            else:
+                producer.produce(record.topic, record.key, record.value, again(record, run), record.partition)
+                written += 1
+                if written % FLUSH_EVERY == 0:
+                    producer.flush()
+            on_progress(written + passed_over + forgotten)
     producer.flush()
-    return written, passed_over
+    return Replayed(written, passed_over, forgotten)
 
 
 def _records(bootstrap: str, topic: str, place: OffsetRange) -> Iterator[KafkaRecord]:

@@ -203,7 +203,7 @@ def test_the_in_memory_runner_comes_to_the_same_outcomes(run: Run) -> None:
 
 
 def test_replaying_everything_sells_nothing_and_changes_no_count(run: Run) -> None:
-    assert run.replay == {"run": 1, "records": 1000, "written": 1000, "passed_over": 0}
+    assert run.replay == {"run": 1, "records": 1000, "written": 1000, "passed_over": 0, "erased": 0}
     for count in ("raw", "rejected", "duplicate", "delivered", "unsold", "dead", "validated", "unique"):
         assert getattr(run.funnel_after, count) == getattr(run.funnel, count), count
     assert {lead: end in UNSOLD or end for lead, end in run.outcomes_after.items()} == {

@@ -8,6 +8,8 @@ CREATE TABLE IF NOT EXISTS {database}.replays{on_cluster} (
     reason      String COMMENT 'why, as its author said',
     state       LowCardinality(String)  COMMENT 'started, finished or failed',
     records     UInt64                  COMMENT 'records written again',
+    passed_over UInt64                  COMMENT 'records of earlier replays, not written again',
+    erased      UInt64                  COMMENT 'records of erased people, not written again',
     changed_at  DateTime64(3, 'UTC')    DEFAULT now64(3) COMMENT 'when that was so'
 )
 ENGINE = {engine:ReplacingMergeTree(changed_at)}

@@ -28,12 +28,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked wit
 
 LEAD_ID = "8c7e6d5f-0b1a-4c2d-9e3f-5a6b7c8d9e0f"
 COMMANDS = (
-    "up", "down", "status", "demo", "send", "generate", "journey", "explain", "replay", "topics", "topics diff",
-    "topics apply",
+    "up", "down", "status", "demo", "send", "generate", "journey", "explain", "replay", "erase", "topics",
+    "topics diff", "topics apply",
     "worker", "sink", "intake", "suppression", "suppression import", "suppression list", "suppression check",
     "source", "source key",
     "explain", "simulate", "query", "watch", "warehouse", "warehouse status", "warehouse migrate",
-    "warehouse dictionary", "warehouse dashboards",
+    "warehouse dictionary", "warehouse dashboards", "warehouse settle", "warehouse rebuild",
     "config", "config check", "config show", "config diff", "config schema", "config example",
     "config apply", "config history",
 )  # fmt: skip
@@ -114,6 +114,9 @@ def test_the_first_page_says_where_to_start(run: Run) -> None:
         ("replay", "2026-11-20T10:00"),
         ("journey", "leadline send"),
         ("topics diff", "exit code 3"),
+        ("erase", "--dry-run"),
+        ("erase", "4 when nobody is known"),
+        ("erase", "leadline suppression"),
     ],
 )
 def test_help_shows_what_to_type(run: Run, name: str, words: str) -> None:
@@ -139,6 +142,7 @@ def test_the_version(run: Run) -> None:
         ("send", "leads.jsonl"),
         ("journey", LEAD_ID),
         ("explain", LEAD_ID),
+        ("erase", "--lead", LEAD_ID),
         ("topics", "diff"),
         ("topics", "apply"),
         ("replay", "--from", "2026-01-01"),
