@@ -207,9 +207,27 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Exchange(Frozen):
+    """What went over the wire in a leg's last request, without its content, so free of personal data.
+
+    ``endpoint`` is the URL's scheme and host (a path may hold a buyer's key), ``key`` the Idempotency-Key,
+    ``response_type`` the answer's media type (None where none came). Sizes are in bytes, of the bodies.
+    """
+
+    endpoint: str
+    key: UUID
+    request_bytes: int
+    response_type: str | None
+    response_bytes: int
+
+
 class Delivery(Event):
-    """One leg of a slip and how it ended. ``latency_ms`` spans the first request to the last answer; ``posts`` counts
-    requests with the same idempotency key. ``over``: the slip ends with this leg, nobody else is asked."""
+    """One leg of a slip and how it ended.
+
+    ``latency_ms`` spans the first request to the last answer; ``posts`` counts requests with the same idempotency key,
+    and ``exchange`` is the last of them (None: nothing was sent, or a crash took the answer). ``over``: the slip ends
+    with this leg, nobody else is asked.
+    """
 
     TOPIC = topics.DELIVERIES
     STEP = Step.ATTEMPT
@@ -229,6 +247,7 @@ class Delivery(Event):
     tier: str
     decision: DecisionNumber
     over: bool
+    exchange: Exchange | None = None
 
 
 class LeadDelivered(Event):

@@ -25,11 +25,12 @@ from schemas.values import Frozen, Money, Timestamp
 
 
 class CapUse(Frozen):
-    """A cap's use in the window that began at ``since``: what is reserved and settled against its limit. Leads, or an
-    amount of money."""
+    """A cap's use in the window from ``since`` to ``until`` (None: it never ends): what is reserved and settled against
+    its limit. Leads, or an amount of money."""
 
     cap: str
     since: str
+    until: Timestamp | None
     limit: Money
     used: Money
 

@@ -86,6 +86,21 @@ SINK_GAP_RECORDS: Final = Metric(
     "leadline_sink_gap_records_total", Kind.COUNTER, "offsets gone from the log before they were read", ()
 )
 SINK_WAITING: Final = Metric("leadline_sink_waiting_records", Kind.GAUGE, "records read and not yet inserted", ())
+SINK_HELD_BYTES: Final = Metric(
+    "leadline_sink_held_bytes", Kind.GAUGE, "records in memory, those being inserted included", ()
+)
+SINK_PAUSED: Final = Metric(
+    "leadline_sink_paused_partitions", Kind.GAUGE, "partitions that are not read because enough waits", ()
+)
+SINK_LAG_RECORDS: Final = Metric(
+    "leadline_sink_lag_records",
+    Kind.GAUGE,
+    "offsets of the sink's partitions up to the log's end that are not in the tables; the end as last fetched",
+    ("topic",),
+)
+SINK_LAG_SECONDS: Final = Metric(
+    "leadline_sink_lag_seconds", Kind.GAUGE, "age of the oldest record that is read and not in the tables", ()
+)
 SINK_FRESHNESS_SECONDS: Final = Metric(
     "leadline_sink_freshness_seconds",
     Kind.HISTOGRAM,

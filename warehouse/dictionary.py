@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from warehouse.metrics import metrics
 from warehouse.migrate import migrations
-from warehouse.views import metrics, views
+from warehouse.views import views
 
 _RELATION: Final = re.compile(r"CREATE (?:OR REPLACE VIEW|TABLE IF NOT EXISTS) \{database\}\.(\w+)")
 _NESTED: Final = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"

@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from schemas import headers, topics
-from schemas.codec import UndecodableError, decode
+from schemas.codec import UndecodableError
 from schemas.decision import Slip, Trace
 from schemas.events import (
     Delivery,
@@ -29,8 +29,10 @@ from schemas.events import (
 )
 from schemas.headers import DeadLetter
 from schemas.identity import Step, event_id, lead_id_at
-from schemas.raw_lead import arrival_of, label_of
+from schemas.raw_lead import RawArrival, label_of
 from schemas.record import Record
+from warehouse.tables.content import Content, content_of
+from warehouse.tables.target import PLACE, Row, moment
 
 SCHEMA_VERSION: Final = 1
 
@@ -38,14 +40,12 @@ COLUMNS: Final = (
     "event_id", "lead_id", "run", "attempt", "stage", "outcome", "reason", "vertical", "source", "buyer", "campaign",
     "company", "route", "tier", "decision", "exclusive", "price", "payout", "buyer_latency_ms", "latency_ms",
     "received_at", "occurred_at", "release", "schema_version", "attributes",
-    "_topic", "_partition", "_offset",
+    *PLACE,
 )  # fmt: skip
 
-Row = tuple[Any, ...]
-
-NOT_SUNK: Final = (topics.CLAIMS, topics.CONFIG, topics.CAPACITY)
+_ELSEWHERE: Final = (topics.CLAIMS, topics.CONFIG, topics.CAPACITY)
 """Steps on the way to an event, and what is not about one lead."""
-SUNK_TOPICS: Final = tuple(spec.name for spec in topics.CATALOGUE if spec not in NOT_SUNK)
+LEAD_TOPICS: Final = tuple(spec.name for spec in topics.CATALOGUE if spec not in _ELSEWHERE)
 """Every topic about leads."""
 
 Details = dict[str, Any]
@@ -154,17 +154,20 @@ DESCRIBE: Final[Mapping[type[Event], Callable[[Any], Details]]] = {
 }  # fmt: skip
 
 
-def row_of(record: Record) -> Row:
-    """The row of a record of :data:`SUNK_TOPICS`. A record that is no event becomes a row of stage ``dead``."""
+def row_of(record: Record, content: Content | None = None) -> Row:
+    """The row of a record of :data:`LEAD_TOPICS`. A record that is no event becomes a row of stage ``dead``."""
+    content = content_of(record) if content is None else content
     if record.topic == topics.LEADS.name:
-        return _received(record)
+        return _received(record, content)
+    if isinstance(content, DeadLetter):
+        return _dead(record, content)
+    if isinstance(content, UndecodableError | ValueError):
+        return _unreadable(record, content)
+    event = content
+    assert isinstance(event, Event)  # noqa: S101  # the other topics about leads hold events
     try:
-        if record.topic == topics.DEAD_LETTERS.name:
-            return _dead(record, DeadLetter.from_headers(record.headers))
-        event = decode(record.topic, record.value)
-        assert isinstance(event, Event)  # noqa: S101  # the topics that are sunk hold events
         details = DESCRIBE[type(event)](event)
-    except (UndecodableError, ValueError, LookupError) as error:  # LookupError: a list that is empty, and must not be
+    except (ValueError, LookupError) as error:  # LookupError: a list that is empty, and must not be
         return _unreadable(record, error)
     return _row(
         record,
@@ -195,17 +198,16 @@ def refused_row(record: Record) -> Row:
         stage=Step.DEAD,
         outcome="dead",
         reason="value.refused",
-        received_at=_moment(0),
-        occurred_at=_moment(0),
+        received_at=moment(0),
+        occurred_at=moment(0),
         attributes={"topic": record.topic, "partition": record.partition, "offset": record.offset},
     )
 
 
-def _received(record: Record) -> Row:
-    try:
-        arrival = arrival_of(record)
-        lead_id, fields = arrival.lead_id, arrival.fields
-    except UndecodableError:
+def _received(record: Record, content: Content) -> Row:
+    if isinstance(content, RawArrival):
+        lead_id, fields = content.lead_id, content.fields
+    else:
         lead_id = headers.lead_id_of(record.headers) or lead_id_at(record.topic, record.partition, record.offset)
         fields = {}
     run = headers.run_of(record.headers)
@@ -234,8 +236,8 @@ def _dead(record: Record, letter: DeadLetter) -> Row:
         stage=Step.DEAD,
         outcome="dead",
         reason=letter.reason,
-        received_at=_moment(letter.received_at_ms),
-        occurred_at=_moment(record.timestamp),
+        received_at=moment(letter.received_at_ms),
+        occurred_at=moment(record.timestamp),
         attributes={
             "stage": letter.stage,
             "detail": letter.detail,
@@ -257,7 +259,7 @@ def _unreadable(record: Record, error: Exception) -> Row:
         outcome="dead",
         reason=reason,
         received_at=headers.received_at_of(record.headers, record.timestamp),
-        occurred_at=_moment(record.timestamp),
+        occurred_at=moment(record.timestamp),
         attributes={"topic": record.topic, "partition": record.partition, "offset": record.offset},
     )
 
@@ -296,7 +298,3 @@ def _row(
         received_at, occurred_at, release, SCHEMA_VERSION, json.dumps(attributes or {}),
         record.topic, record.partition, record.offset,
     )  # fmt: skip
-
-
-def _moment(milliseconds: int) -> datetime:
-    return headers.received_at_of((), milliseconds)

@@ -17,18 +17,20 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import aiohttp
 
 from connectors.outbound.contract import Answer
 from schemas.config.delivery import DirectPost
-from schemas.events import Lead, Outcome
+from schemas.events import Exchange, Lead, Outcome
 from schemas.reasons import Reason
 
 ANSWER_LIMIT_BYTES: Final = 65_536
@@ -36,6 +38,7 @@ FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
 LONGEST_RETRY_AFTER_SECONDS: Final = 60.0
 LONGEST_REFERENCE: Final = 200
+MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]{1,60}/[a-z0-9!#$&^_.+-]{1,60}")
 PASSING: Final = frozenset({408, 425, 429})
 UNTOUCHED: Final = frozenset({425, 429, 503})
 """Answers that say the buyer did nothing with the request."""
@@ -45,6 +48,24 @@ WORDS: Final = {
     "rejected": (Outcome.REJECTED, Reason.BUYER_REJECTED),
     "duplicate": (Outcome.DUPLICATE, Reason.BUYER_DUPLICATE),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is posted, however often."""
+
+    url: str
+    key: UUID
+    body: bytes
+
+    def exchange(self, response_type: str | None, response_bytes: int) -> Exchange:
+        return Exchange(
+            endpoint=_endpoint(self.url),
+            key=self.key,
+            request_bytes=len(self.body),
+            response_type=response_type,
+            response_bytes=response_bytes,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +94,13 @@ async def post(session: aiohttp.ClientSession, delivery: DirectPost, key: UUID, 
     It takes ``retry_seconds`` and one request's ``timeout_seconds`` at most: no request starts after the former.
     """
     started = time.monotonic()
+    request = _Request(delivery.url, key, json.dumps(body).encode())
     posts = 0
     open_outcome = False
     pause = FIRST_PAUSE_SECONDS
     while True:
         posts += 1
-        tried = await _post_once(session, delivery, key, body)
+        tried = await _post_once(session, delivery, request)
         elapsed = time.monotonic() - started
         open_outcome = open_outcome or tried.open_outcome
         answer = replace(tried.answer, posts=posts, latency_ms=round(elapsed * 1000, 3))
@@ -92,24 +114,45 @@ async def post(session: aiohttp.ClientSession, delivery: DirectPost, key: UUID, 
         pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
-async def _post_once(session: aiohttp.ClientSession, delivery: DirectPost, key: UUID, body: dict[str, Any]) -> _Try:
+async def _post_once(session: aiohttp.ClientSession, delivery: DirectPost, request: _Request) -> _Try:
+    tried, response_type, response_bytes = await _ask(session, delivery, request)
+    return replace(tried, answer=replace(tried.answer, exchange=request.exchange(response_type, response_bytes)))
+
+
+async def _ask(session: aiohttp.ClientSession, delivery: DirectPost, request: _Request) -> tuple[_Try, str | None, int]:
+    """One request: what is made of its answer, and the answer's media type and size."""
     try:
         async with session.post(
-            delivery.url,
-            json=body,
-            headers={"Idempotency-Key": str(key)},
+            request.url,
+            data=request.body,
+            headers={"Idempotency-Key": str(request.key), "Content-Type": "application/json"},
             # A dead host, or a queue for a connection, is not to be taken for a buyer that has the lead.
             timeout=aiohttp.ClientTimeout(total=delivery.timeout_seconds, connect=delivery.timeout_seconds / 2),
             allow_redirects=False,
         ) as response:
             content = await _read(response)
-            return _judge(response.status, response.headers.get("Retry-After"), content)
+            tried = _judge(response.status, response.headers.get("Retry-After"), content)
+            return tried, _media_type(response.headers.get("Content-Type", "")), len(content)
     except aiohttp.InvalidURL:
-        return _Try(Answer(Outcome.ERROR, Reason.BUYER_UNREACHABLE), settled=True)
+        return _Try(Answer(Outcome.ERROR, Reason.BUYER_UNREACHABLE), settled=True), None, 0
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-        return _Try(Answer(Outcome.ERROR, Reason.BUYER_UNREACHABLE), settled=False)
+        return _Try(Answer(Outcome.ERROR, Reason.BUYER_UNREACHABLE), settled=False), None, 0
     except (aiohttp.ClientError, TimeoutError):
-        return _Try(Answer(Outcome.ERROR, Reason.OUTCOME_UNKNOWN), settled=False, open_outcome=True)
+        return _Try(Answer(Outcome.ERROR, Reason.OUTCOME_UNKNOWN), settled=False, open_outcome=True), None, 0
+
+
+def _endpoint(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _media_type(header: str) -> str:
+    """The media type without its parameters; empty where the header is something else."""
+    media_type = header.partition(";")[0].strip().lower()
+    return media_type if MEDIA_TYPE.fullmatch(media_type) else ""
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -116,9 +116,15 @@ def _limit(owner: str, cap: Cap, time_zone: str, name: str) -> Limit:
 
 def _use(limit: Limit, used: int, now: datetime) -> CapUse:
     count = limit.count
-    since = span_at(count.window, count.time_zone, now).key
+    span = span_at(count.window, count.time_zone, now)
     return CapUse.trusted(
-        {"cap": limit.name, "since": since, "limit": _amount(limit.most, count), "used": _amount(used, count)}
+        {
+            "cap": limit.name,
+            "since": span.key,
+            "until": span.end,
+            "limit": _amount(limit.most, count),
+            "used": _amount(used, count),
+        }
     )
 
 

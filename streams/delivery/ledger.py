@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from schemas.events import Offer, Outcome
+from schemas.events import Exchange, Offer, Outcome
 from schemas.values import Frozen, Money, Timestamp
 from streams.tables import TableSpec
 
@@ -56,6 +56,7 @@ class Entry(Frozen):
     http_status: int | None = None
     posts: int = 0
     latency_ms: float = 0.0
+    exchange: Exchange | None = None
     release: str
     posted_at: tuple[Timestamp, ...] = ()
 

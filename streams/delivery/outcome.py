@@ -76,6 +76,7 @@ def _attempt(offer: Offer, entry: Entry, context: Context, *, over: bool) -> Eve
     values["tier"] = offer.slip.tiers[leg.tier].name
     values["decision"] = offer.decision
     values["over"] = over
+    values["exchange"] = entry.exchange
     return Delivery.trusted(values)
 
 

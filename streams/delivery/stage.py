@@ -146,6 +146,7 @@ class DeliveryStage(EffectStage[Offer, Post, Answer]):
                     "http_status": answer.http_status,
                     "posts": answer.posts,
                     "latency_ms": answer.latency_ms,
+                    "exchange": answer.exchange,
                 }
             )
             counters.write(tables, key, entry)
@@ -262,6 +263,7 @@ def _entry(offer: Offer, before: Entry | None, skipped: Reason | None, context: 
             "http_status": None,
             "posts": 0,
             "latency_ms": 0.0,
+            "exchange": None,
             "release": context.configuration.release,
             "posted_at": () if before is None else before.sent_at,
         }

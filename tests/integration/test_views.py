@@ -11,9 +11,14 @@ from uuid import UUID
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from kit.builders import campaign, configuration
 from kit.events import MARK, MOMENT, event, record_of
 from kit.full_stack import REPOSITORY
+from kit.written_tables import WrittenTables
 
+from schemas.codec import encode
+from schemas.config.history import ReleaseHistory
+from schemas.config.placeholders import WrittenRelease
 from schemas.events import (
     Delivery,
     Event,
@@ -27,6 +32,8 @@ from schemas.events import (
     LeadUnrouted,
     LeadValidated,
 )
+from schemas.headers import DeadLetter
+from schemas.messages import Capacity, CapUse
 from schemas.record import KafkaRecord
 from warehouse.client import connect
 from warehouse.dashboards import dashboards
@@ -39,6 +46,8 @@ LEADS = [UUID(int=number) for number in range(1, 7)]
 UNWRITTEN = ("schema_migrations", "ingested_mv")
 """What analysts have no business with."""
 SOLD, RETURNED, UNSOLD, REJECTED, DUPLICATE, WAITING = LEADS
+DECIDED_BY = "0123456789abcdef"
+"""The release that the events name."""
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +59,16 @@ def client(clickhouse_url: str) -> Client:
 def asked(client: Client, database: str) -> Any:
     """Six leads: sold twice, sold and returned, replayed and not sold, rejected, a duplicate, and one under way."""
     migrate(client, database)
-    rows: list[Any] = []
+    records: list[KafkaRecord] = []
 
     def happened(lead_id: UUID, *events: tuple[type[Event], dict[str, Any]]) -> None:
         received = event(LeadUnique, lead_id)
         value = b'{"vertical": "solar", "source": "quoteharbor", "lead_id": "%b"}' % str(lead_id).encode()
         at_ms = round(received.received_at.timestamp() * 1000)
-        rows.append(row_of(KafkaRecord("leads", 0, len(rows), at_ms, None, value)))
+        records.append(KafkaRecord("leads", 0, 0, at_ms, None, value))
         for number, (model, changes) in enumerate(events):
             one = event(model, lead_id, **{"occurred_at": MOMENT + timedelta(seconds=1 + number), **changes})
-            rows.append(row_of(record_of(one)._replace(offset=len(rows))))
+            records.append(record_of(one))
 
     def passed(run: int = 0) -> list[tuple[type[Event], dict[str, Any]]]:
         return [(model, {"run": run}) for model in (LeadValidated, LeadUnique)]
@@ -88,7 +97,18 @@ def asked(client: Client, database: str) -> Any:
     happened(REJECTED, (LeadRejected, {}))
     happened(DUPLICATE, (LeadValidated, {}), (LeadDuplicate, {}))
     happened(WAITING, *passed())
-    client.insert(f"{database}.lead_events", rows, column_names=list(COLUMNS))
+    use = CapUse(cap="day:accepted", since="2026-11-20T00:00Z", until=None, limit=Decimal(10), used=Decimal(4))
+    told = Capacity(campaign="west", buyer="sunpath", uses=[use], full=None, until=None, occurred_at=MOMENT)
+    records.append(KafkaRecord("capacity", 0, 0, 0, b"west", encode(told)))
+    release = configuration(campaign("west"), campaign("north"), campaign("east"))
+    for key, record in ReleaseHistory().records_of(WrittenRelease.of(release), MOMENT, "ann", "first"):
+        # Known by the name that the events' decisions have.
+        named = record.model_copy(update={"release": DECIDED_BY}) if record.kind in ("release", "applied") else record
+        records.append(KafkaRecord("config", 0, 0, 0, key.encode(), encode(named)))
+    at_ms = round(MOMENT.timestamp() * 1000)
+    letter = DeadLetter("offers", 0, 5, at_ms, "delivery", "value.not_event", "", "1", SOLD, 0, at_ms)
+    records.append(KafkaRecord("dead-letters", 0, 0, at_ms, None, b"{}", letter.headers()))
+    WrittenTables(client, database).add(records)
 
     def ask(sql: str) -> Sequence[dict[str, Any]]:
         return list(client.query(sql, settings={"readonly": 2}).named_results())
@@ -201,10 +221,10 @@ def test_the_dictionary_is_what_the_engine_has(client: Client, database: str) ->
 
 def test_every_question_of_the_cookbook_has_an_answer(asked: Any, clickhouse_url: str, database: str) -> None:
     questions = re.findall(r"```sql\n(.*?)```", (REPOSITORY / "docs" / "cookbook.md").read_text(), re.DOTALL)
-    assert len(questions) == 20
+    assert len(questions) == 26
     analyst = connect(clickhouse_url, database=database)
     answers = [analyst.query(sql, settings={"readonly": 2}).result_rows for sql in questions]
-    assert all(answers[number - 1] for number in (1, 3, 6, 7, 8, 11, 12, 13, 14, 17, 20))
+    assert all(answers[number - 1] for number in (1, 3, 6, 7, 8, 11, 12, 13, 14, 17, 18, 21, 22, 24, 25, 26))
 
 
 def test_every_panel_of_every_dashboard_has_an_answer(asked: Any, clickhouse_url: str, database: str) -> None:

@@ -13,6 +13,7 @@ from schemas.events import (
     Decline,
     Delivery,
     Event,
+    Exchange,
     Feedback,
     Lead,
     LeadDelivered,
@@ -101,6 +102,13 @@ DETAILS: dict[type[Event], dict[str, Any]] = {
         "tier": "first",
         "decision": 0,
         "over": True,
+        "exchange": Exchange(
+            endpoint="https://leads.sunpath.example",
+            key=UUID(int=4),
+            request_bytes=312,
+            response_type="application/json",
+            response_bytes=41,
+        ),
     },
     LeadDelivered: {
         "person": f"{MARK}-person",

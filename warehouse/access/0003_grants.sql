@@ -8,6 +8,8 @@ GRANT SELECT ON leadline.schema_migrations TO leadline_analyst;
 -- @stmt
 GRANT SELECT ON leadline.ingested TO leadline_analyst;
 -- @stmt
+GRANT SELECT ON leadline.sink_gaps TO leadline_analyst;
+-- @stmt
 GRANT SELECT ON leadline.acceptance TO leadline_analyst;
 -- @stmt
 GRANT SELECT ON leadline.completeness TO leadline_analyst;
@@ -32,8 +34,51 @@ GRANT SELECT ON leadline.speed_to_lead TO leadline_analyst;
 -- @stmt
 GRANT SELECT ON leadline.unsold_reasons TO leadline_analyst;
 -- @stmt
+GRANT SELECT ON leadline.deliveries TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.feedback TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.dead_letters TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.routing_evaluations TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.cap_ledger TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.releases TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.caps TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.evaluations TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.release_campaigns TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.release_history TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.funnel_buyers TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.rollup_horizon TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.rollup_hours TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.rollup_answers TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.rollup_funnel TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.rollup_leads TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.rollup_offers TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.rollup_sales TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.rollup_times TO leadline_analyst;
+-- @stmt
 GRANT SHOW DATABASES, SHOW TABLES, SHOW COLUMNS ON leadline.* TO leadline_analyst;
 -- @stmt
 GRANT SELECT, INSERT ON leadline.* TO leadline_sink;
 -- @stmt
 GRANT SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, SHOW ON leadline.* TO leadline_admin;
+-- @stmt
+-- `leadline erase` proves on each replica of a cluster what it deleted.
+GRANT SYSTEM SYNC REPLICA ON leadline.* TO leadline_admin;
+-- @stmt
+GRANT REMOTE ON *.* TO leadline_admin;

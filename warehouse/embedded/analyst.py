@@ -14,13 +14,21 @@ from typing import Final
 
 from warehouse.embedded.errors import ACCESS_DENIED, READONLY, ClickHouseError
 from warehouse.embedded.statement import Statement, quoted_names
+from warehouse.rollups import rollups
 from warehouse.views import views
 
 # Runs a query with parameters and gives its answer as raw tab-separated text.
 Ask = Callable[[bytes, Mapping[str, str]], str]
 
 # Of the warehouse's database. The one list of what analysts read.
-TABLES: Final = frozenset({"lead_events", "replays", "ingested", "schema_migrations", *(view.name for view in views())})
+TABLES: Final = frozenset(
+    {
+        *("lead_events", "replays", "ingested", "schema_migrations", "rollup_hours", "sink_gaps"),
+        *("deliveries", "feedback", "dead_letters", "routing_evaluations", "cap_ledger", "releases"),
+        *(f"rollup_{name}" for name in rollups()),
+        *(view.name for view in views()),
+    }
+)
 # What clients ask before they show anything. Not `processes`: it holds other people's literals.
 SYSTEM_TABLES: Final = frozenset(
     (
@@ -96,7 +104,28 @@ _FIXED: Final[dict[str, str]] = {
     "read_overflow_mode": "throw",
     "timeout_overflow_mode": "throw",
 }
-_FREE: Final = re.compile(r"output_format_(?!schema)\w+|date_time_output_format|format_csv_delimiter|max_block_size")
+_FREE: Final = re.compile(
+    r"output_format_(?!schema)\w+|date_time_(?:in|out)put_format|format_csv_delimiter|max_block_size"
+    r"|input_format_(?:allow_errors_(?:num|ratio)|null_as_default|skip_unknown_fields|with_names_use_header|[ct]sv_\w+)"
+)
+# Clients send these whatever they ask (clickhouse-jdbc does); who cannot insert loses nothing.
+_IDLE: Final = re.compile(r"readonly|(?:wait_for_)?async_insert\w*|insert_\w+")
+# What columns of external data are made of: no defaults, which may call functions, and nothing after the columns.
+_COLUMNS: Final = frozenset(
+    (
+        "ASTObjectTypeArgument",
+        "ColumnDeclaration",
+        "Columns",
+        "CreateQuery",
+        "DataType",
+        "EnumDataType",
+        "ExpressionList",
+        "Identifier",
+        "Literal",
+        "ObjectTypedPath",
+        "TupleDataType",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +146,7 @@ class Analyst:
                 continue
             elif _FREE.fullmatch(name):
                 settings[name] = value
-            elif name != "readonly":
+            elif not _IDLE.fullmatch(name):
                 raise ClickHouseError(
                     READONLY, f"Cannot modify {name!r} setting in readonly mode: you are an analyst here. (READONLY)"
                 )
@@ -126,7 +155,8 @@ class Analyst:
     def check(self, statement: Statement, parameters: Mapping[str, str], current: str, ask: Ask) -> None:
         """Refuse (497) a statement that names what analysts do not have; ``current`` is the database it runs in.
 
-        ``ask`` must run in the analyst's own session. Raises the engine's error for what it cannot parse.
+        ``ask`` must run in the analyst's own session and refuse several statements, which the engine would run. Raises
+        the engine's error for what it cannot parse.
         """
         names = quoted_names(statement.sql)
         if b":identifier" in statement.sql.replace(b" ", b"").lower():
@@ -139,6 +169,14 @@ class Analyst:
             raise _denied("this kind of statement")
         self._check_functions(lines, ask)
         self._check_tables(_tables(lines), current, ask)
+
+    def check_structures(self, structures: Iterable[str], ask: Ask) -> None:
+        """Refuse (497) columns of external data that are more than names and types. Raises the engine's own errors."""
+        for structure in structures:
+            lines = ask(b"EXPLAIN AST CREATE TABLE external (%b\n)" % structure.encode(), {}).splitlines()
+            kinds = {found["kind"] if (found := _LINE.fullmatch(line)) else "" for line in lines}
+            if not kinds <= _COLUMNS:
+                raise _denied("columns that are more than a name and a type")
 
     def _check_functions(self, lines: Iterable[re.Match[str] | None], ask: Ask) -> None:
         used = {_bare(line).lower() for line in lines if line is not None and line["kind"] == "Function"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -11,12 +12,12 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
 from schemas.record import KafkaRecord
-from warehouse.rows import Row
 from warehouse.sinking.failures import Failure, failure_of
 from warehouse.sinking.lane import Batch
 from warehouse.sinking.metrics import SinkMetrics
 from warehouse.sinking.recovery import Action, Decision, Place, derived_token, recover
-from warehouse.sinking.targets import OFFSET, PARTITION, TOPIC, Target
+from warehouse.tables.content import content_of
+from warehouse.tables.target import OFFSET, PARTITION, TOPIC, Row, Target
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +61,7 @@ class Writer:
         self._metrics, self._on_step = metrics, on_step
         self._types: dict[str, Sequence[Any]] = {}
 
-    def prepare(self, example: KafkaRecord) -> None:
+    def prepare(self) -> None:
         """Learn the tables' columns, and load what the driver loads at its first insert: with it, pandas.
 
         Raises:
@@ -74,11 +75,11 @@ class Writer:
                     f"no table {self._name(target)} as it should be: run `leadline up` first; {str(error)[:300]}"
                 ) from error
             self._types[target.table] = context.column_types
-            context.data = list(target.rows_of(example))
+            context.data = []
 
     def highest(self, topic: str, partition: int) -> int | None:
-        """The highest offset of a partition in the first table, None when it has none."""
-        name = self._name(self._targets[0])
+        """The highest offset of a partition in the first table that it has rows in, None when there are none."""
+        name = self._name(next(target for target in self._targets if topic in target.topics))
         found = self._client.query(
             f"SELECT max({OFFSET}), count() FROM {name}"  # noqa: S608  # names of ours
             f" WHERE {TOPIC} = {{topic:String}} AND {PARTITION} = {{p:UInt32}}",
@@ -93,12 +94,19 @@ class Writer:
             AbandonedError: the batch was taken from this member.
             SinkStoppedError: ClickHouse does not take it, and trying again would not help.
         """
+        contents = [(record, content_of(record)) for record in batch.records]
         for target in self._targets:
-            self._write_table(batch, target)
-            self._on_step(f"inserted {target.table}")
+            pairs = [
+                (record, row)
+                for record, content in contents
+                if record.topic in target.topics
+                for row in target.rows_of(record, content)
+            ]
+            if pairs:
+                self._write_table(batch, target, pairs)
+                self._on_step(f"inserted {target.table}")
 
-    def _write_table(self, batch: Batch, target: Target) -> None:
-        pairs = [(record, row) for record in batch.records for row in target.rows_of(record)]
+    def _write_table(self, batch: Batch, target: Target, pairs: list[Pair]) -> None:
         sure, refreshed, pause = batch.fresh, False, FIRST_PAUSE_SECONDS
         while True:
             if batch.abandoned.is_set():
@@ -193,14 +201,32 @@ class Writer:
         if types is None:
             types = self._client.create_insert_context(name, list(target.columns)).column_types
             self._types[target.table] = types
+        settings = {**INSERT_SETTINGS, "insert_deduplication_token": token}
+        if target.only:
+            statement = _filtered(target, name, [column.name for column in types], self._database)
+            data = "\n".join(json.dumps(dict(zip(target.columns, row, strict=True)), default=str) for row in rows)
+            self._client.raw_insert("", insert_block=f"{statement}\n{data}\n", settings=settings)
+            return
         self._client.insert(
             name,
             list(zip(*rows, strict=True)),
             column_names=list(target.columns),
             column_types=types,
             column_oriented=True,
-            settings={**INSERT_SETTINGS, "insert_deduplication_token": token},
+            settings=settings,
         )
 
     def _name(self, target: Target) -> str:
         return f"{self._database}.{target.table}"
+
+
+def _filtered(target: Target, name: str, types: Sequence[str], database: str) -> str:
+    """An insert of those rows that meet the target's condition when it is made."""
+    columns = ", ".join(f"`{column}`" for column in target.columns)
+    structure = ", ".join(f"`{column}` {of}" for column, of in zip(target.columns, types, strict=True))
+    structure = structure.replace("'", "\\'")
+    return (
+        f"INSERT INTO {name} ({columns}) SELECT {columns} FROM input('{structure}')"  # noqa: S608  # names of ours
+        f" WHERE {target.only.format(database=database)}"
+        " SETTINGS max_threads = 1, date_time_input_format = 'best_effort' FORMAT JSONEachRow"
+    )

@@ -1,36 +1,27 @@
-"""What the sink writes: tables, and how a record becomes a table's rows."""
+"""Every table that the sink writes, and the topics that they are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from schemas.record import Record
-from warehouse.rows import COLUMNS, Row, refused_row, row_of
+from schemas import topics
+from warehouse.rows import COLUMNS, LEAD_TOPICS, refused_row, row_of
+from warehouse.tables.cap_ledger import CAP_LEDGER
+from warehouse.tables.contacts import CONTACTS
+from warehouse.tables.dead_letters import DEAD_LETTERS
+from warehouse.tables.deliveries import DELIVERIES
+from warehouse.tables.feedback import FEEDBACK
+from warehouse.tables.releases import RELEASES
+from warehouse.tables.routing_evaluations import ROUTING_EVALUATIONS
+from warehouse.tables.target import Target
 
-# Columns that every table of the sink has: where a row comes from.
-TOPIC: Final = "_topic"
-PARTITION: Final = "_partition"
-OFFSET: Final = "_offset"
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A table. Both functions are pure: the same record gives the same rows, so that a plan gives the same block.
-
-    ``refused`` gives the row that stands in for one that the table does not take; None where there is none.
-    """
-
-    table: str
-    columns: tuple[str, ...]
-    rows_of: Callable[[Record], Sequence[Row]]
-    refused: Callable[[Record], Row | None]
-
-
-def _one(record: Record) -> Sequence[Row]:
-    return (row_of(record),)
-
-
-LEAD_EVENTS: Final = Target("lead_events", COLUMNS, _one, refused_row)
-TARGETS: Final[tuple[Target, ...]] = (LEAD_EVENTS,)
+LEAD_EVENTS: Final = Target(
+    "lead_events", COLUMNS, frozenset(LEAD_TOPICS), lambda record, content: (row_of(record, content),), refused_row
+)
+TARGETS: Final = (
+    LEAD_EVENTS, CONTACTS, ROUTING_EVALUATIONS, DELIVERIES, FEEDBACK, DEAD_LETTERS, CAP_LEDGER, RELEASES,
+)  # fmt: skip
+SUNK_TOPICS: Final = tuple(
+    spec.name for spec in topics.CATALOGUE if any(spec.name in target.topics for target in TARGETS)
+)
+"""All but the steps on the way to an event."""

@@ -142,6 +142,8 @@ async def test_nobody_listens(session: aiohttp.ClientSession) -> None:
     assert (answer.outcome, answer.reason) == (Outcome.ERROR, Reason.BUYER_UNREACHABLE)
     assert answer.posts > 1
     assert answer.http_status is None
+    assert answer.exchange is not None
+    assert (answer.exchange.response_type, answer.exchange.response_bytes) == (None, 0)
 
 
 async def test_a_host_that_never_connects_does_not_have_the_lead(session: aiohttp.ClientSession) -> None:
@@ -349,11 +351,25 @@ def test_extra_fields_never_replace_typed_ones() -> None:
 
 async def test_a_request_is_json_and_carries_nothing_of_ours(session: aiohttp.ClientSession) -> None:
     async with misbehaving_buyer(says("accepted")) as buyer:
-        await direct_post.post(session, delivery(buyer.url), KEY, BODY)
+        answer = await direct_post.post(session, delivery(buyer.url), KEY, BODY)
     (request,) = buyer.requests
+    assert answer.exchange is not None
+    assert (answer.exchange.key, answer.exchange.endpoint) == (KEY, buyer.url.removesuffix("/leads"))
+    assert answer.exchange.request_bytes == int(request.headers["content-length"])
+    assert answer.exchange.response_bytes > 0
     assert request.line == "POST /leads HTTP/1.1"
     assert request.headers["content-type"] == "application/json"
     assert request.document["last_name"] == "Ní Bhríain 李"
+
+
+async def test_what_is_told_of_a_request_has_no_secret_in_it(session: aiohttp.ClientSession) -> None:
+    async with misbehaving_buyer(answers(400, **{"Content-Type": "text/html; charset=x"})) as buyer:
+        url = buyer.url.replace("http://", "http://user:secret@") + "/secret?key=secret#secret"
+        answer = await direct_post.post(session, delivery(url), KEY, BODY)
+    assert answer.exchange is not None
+    assert answer.exchange.response_type == "text/html"
+    assert "secret" not in repr(answer)
+    assert LEAD.last_name not in repr(answer)
 
 
 async def test_many_at_once_keep_apart(session: aiohttp.ClientSession) -> None:

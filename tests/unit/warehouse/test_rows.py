@@ -35,7 +35,7 @@ from schemas.headers import DeadLetter
 from schemas.identity import Step, event_id, lead_id_at
 from schemas.messages import MODELS
 from schemas.record import KafkaRecord
-from warehouse.rows import COLUMNS, DESCRIBE, SUNK_TOPICS, Row, row_of
+from warehouse.rows import COLUMNS, DESCRIBE, LEAD_TOPICS, Row, row_of
 
 EVENTS = tuple(DETAILS)
 UINT16, UINT32, UINT64 = 2**16, 2**32, 2**64
@@ -77,8 +77,8 @@ def raw(value: bytes | None, *pairs: tuple[str, bytes], timestamp: int = 1_700_0
 def test_every_event_model_has_a_row_and_every_topic_is_sunk_or_state() -> None:
     about_leads = {model for model in MODELS if issubclass(model, Event)} - {LeadClaim}
     assert about_leads == set(DESCRIBE) == set(EVENTS)
-    assert set(SUNK_TOPICS) == {s.name for s in topics.CATALOGUE} - {"claims", "config", "capacity"}
-    assert {model.TOPIC.name for model in EVENTS} | {"leads", "dead-letters"} == set(SUNK_TOPICS)
+    assert set(LEAD_TOPICS) == {s.name for s in topics.CATALOGUE} - {"claims", "config", "capacity"}
+    assert {model.TOPIC.name for model in EVENTS} | {"leads", "dead-letters"} == set(LEAD_TOPICS)
 
 
 @pytest.mark.parametrize("model", EVENTS)
@@ -185,7 +185,7 @@ def test_a_dead_letter_with_any_header_gives_a_row(name: str, value: bytes) -> N
         assert row["stage"] == "dead"
 
 
-@pytest.mark.parametrize("topic", [t for t in SUNK_TOPICS if t not in ("leads", "dead-letters")])
+@pytest.mark.parametrize("topic", [t for t in LEAD_TOPICS if t not in ("leads", "dead-letters")])
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"\x00", b"\x00\x00\x00\x00\x63abc", b"\x00\x00\x00\x00\x01" * 9])
 def test_what_is_no_event_is_a_row_of_stage_dead(topic: str, value: bytes | None) -> None:
     row = columns(row_of(KafkaRecord(topic, 1, 2, 1_700_000_000_000, None, value)))
@@ -251,7 +251,7 @@ def test_a_replays_header_raises_the_run() -> None:
 
 
 @pytest.mark.parametrize("timestamp", [-1, 0, 2**31, 2**53, 2**62, 2**63 - 1])
-@pytest.mark.parametrize("topic", SUNK_TOPICS)
+@pytest.mark.parametrize("topic", LEAD_TOPICS)
 def test_any_timestamp_gives_a_row(topic: str, timestamp: int) -> None:
     for value in (b"{}", b"garbage", None):
         row = columns(row_of(KafkaRecord(topic, 0, 0, timestamp, None, value)))
@@ -272,7 +272,7 @@ SCHEMA_IDS = st.integers(0, 20).map(lambda n: b"\x00" + n.to_bytes(4, "big"))
 NAMES = st.sampled_from([headers.RUN, headers.LEAD_ID, headers.RECEIVED_AT, *(name for name, _ in LETTER.headers())])
 
 
-@pytest.mark.parametrize("topic", SUNK_TOPICS)
+@pytest.mark.parametrize("topic", LEAD_TOPICS)
 @hypothesis_settings(max_examples=150)
 @given(
     value=st.none() | st.binary(max_size=300) | st.builds(bytes.__add__, SCHEMA_IDS, st.binary(max_size=300)),

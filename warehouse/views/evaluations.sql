@@ -1,0 +1,28 @@
+CREATE OR REPLACE VIEW {database}.evaluations{on_cluster} (
+    lead_id      UUID                     COMMENT 'the lead',
+    run          UInt32                   COMMENT '0 for live traffic, else the replay''s number',
+    decision     UInt16                   COMMENT 'the how many-th decision about the lead in its run, from 0',
+    received_at  DateTime64(3, 'UTC')     COMMENT 'when the raw lead arrived',
+    occurred_at  DateTime64(3, 'UTC')     COMMENT 'when it was decided',
+    vertical     String                   COMMENT 'whose campaigns they are',
+    route        String                   COMMENT 'the route that decided',
+    campaign     String                   COMMENT 'the campaign; empty where the release is not in the table releases',
+    reason       String                   COMMENT 'chosen, or the first predicate that failed, as subject.condition',
+    release      String                   COMMENT 'content hash of the configuration that decided'
+) AS
+SELECT
+    found.lead_id AS lead_id, found.run AS run, found.decision AS decision, found.received_at AS received_at,
+    found.occurred_at AS occurred_at, found.vertical AS vertical, found.route AS route,
+    arrayJoin(if(found.reason = 'chosen', CAST(found.named, 'Array(String)'), arrayMap(
+        place -> arrayElement(ordered.campaigns, place + 1),
+        arrayFilter(
+            bit -> bitTest(reinterpretAsUInt8(substring(found.campaigns, intDiv(bit, 8) + 1, 1)), 7 - bit % 8),
+            range(length(found.campaigns) * 8)
+        )
+    ))) AS campaign,
+    found.reason AS reason,
+    found.release AS release
+FROM (SELECT * FROM {database}.routing_evaluations FINAL) AS found
+LEFT JOIN {database}.release_campaigns AS ordered
+    ON ordered.release = found.release AND ordered.vertical = found.vertical
+COMMENT 'One row a lead, decision and campaign of its vertical: why each was chosen or not.'
