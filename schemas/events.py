@@ -284,11 +284,13 @@ class LeadUndelivered(Event):
 
 
 class FeedbackKind(StrEnum):
-    """What a buyer may say later."""
+    """What a buyer may say later, and what an operator says: ``ERASURE``, the person is erased, so whoever keeps the lead
+    lets go of it."""
 
     RETURN = "return"
     DISPOSITION = "disposition"
     CONVERSION = "conversion"
+    ERASURE = "erasure"
 
 
 class Feedback(Event):

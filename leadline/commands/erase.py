@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 from uuid import UUID
@@ -13,8 +15,11 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.prompt import Confirm
 
+from connectors.kafka.producer import AckedProducer, DeliveryFailedError
 from leadline import environment
 from leadline.errors import CommandError
+from schemas.codec import encode
+from schemas.events import Feedback
 from schemas.settings import Settings
 from streams.topology import all_topics
 from streams.validation.contacts import parse_email, parse_phone
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 
 EXIT_NOBODY: Final = 4
 EXIT_UNFINISHED: Final = 5
+TOLD_WITHIN_SECONDS: Final = 20.0
 SHOWN: Final = "%Y-%m-%d %H:%M"
 
 
@@ -105,6 +111,7 @@ def _erase(
     from warehouse.client import connect
     from warehouse.erasing.parts import UnfinishedError
     from warehouse.erasing.people import check_key
+    from warehouse.erasing.signals import signals
     from warehouse.erasure import ask, erase
 
     client, database = connect(environment.clickhouse_of(settings)), settings.clickhouse_database
@@ -128,6 +135,7 @@ def _erase(
         return None
     if not yes and not _agreed(console):
         raise CommandError("Nothing was erased.", "--yes says so without being asked; --dry-run shows what would go.")
+    _tell(environment.kafka_of(settings), signals(client, database, asked.holding.persons, datetime.now(UTC)))
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     try:
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -147,6 +155,22 @@ def _erase(
         console.print(f"Not finished: {why}.", style="red", highlight=False, markup=False)
         console.print("Nothing comes back meanwhile. Run the same command again: it goes on where it was.")
         sys.exit(EXIT_UNFINISHED)
+
+
+def _tell(bootstrap: str, events: Sequence[Feedback]) -> None:
+    """Have the stages let go of leads that they keep; told twice is as told once."""
+    if not events:
+        return
+    producer = AckedProducer(bootstrap, delivery_timeout_seconds=TOLD_WITHIN_SECONDS)
+    try:
+        for event in events:
+            producer.produce(event.TOPIC.name, event.person.encode(), encode(event))
+        producer.flush()
+    except DeliveryFailedError as error:
+        raise CommandError(
+            f"Kafka does not take what the stages are to be told, so nothing was erased: {error}.",
+            "`leadline status` says whether it runs, `leadline topics apply` makes a topic that is missing.",
+        ) from error
 
 
 def _identity(settings: Settings, lead: UUID | None, phone: str | None, email: str | None) -> Identity:

@@ -66,6 +66,8 @@ class Routing(Stage[Event]):
                 outputs += self._asked(arrival, tables, context)
             elif type(arrival) is Feedback and arrival.kind == FeedbackKind.RETURN:
                 outputs += self._returned(arrival, tables, context)
+            elif type(arrival) is Feedback and arrival.kind == FeedbackKind.ERASURE:
+                let_go(tables, str(arrival.lead_id))
         return outputs
 
     def tick(self, tables: Tables, context: Context) -> list[Output]:

@@ -27,11 +27,11 @@ from kit.full_stack import wait_until
 from connectors.kafka import clients, topic_admin
 from connectors.kafka.log_reader import as_record, partitions_of, read_range
 from connectors.kafka.producer import AckedProducer
-from schemas.codec import encode
-from schemas.events import LeadValidated
+from schemas.codec import decode, encode
+from schemas.events import Feedback, FeedbackKind, LeadValidated
 from schemas.identity import person
 from schemas.record import KafkaRecord
-from schemas.topics import CATALOGUE, DAY_MS
+from schemas.topics import CATALOGUE, DAY_MS, FEEDBACK
 from streams.topology import all_topics
 from warehouse.client import connect
 from warehouse.embedded.analyst import TABLES
@@ -231,8 +231,10 @@ def test_one_that_is_cut_off_is_gone_on_with(client: Client, database: str, othe
     def interrupted(what: str, left: int) -> None:
         raise KeyboardInterrupt
 
+    client.command(f"SYSTEM STOP MERGES {database}.contacts")  # so that there is something to wait for
     with pytest.raises(KeyboardInterrupt):
         erased(client, database, told=interrupted)
+    client.command(f"SYSTEM START MERGES {database}.contacts")
     ((number, state),) = states(client, database)
     assert state == "started"
     insert(client, database, [hers])  # nothing comes back meanwhile
@@ -329,7 +331,9 @@ def test_every_replica_of_a_cluster_is_asked(client: Client) -> None:
 
 @pytest.fixture
 def environment(kafka_bootstrap: str, clickhouse_url: str, database: str, tmp_path: Path) -> dict[str, str]:
-    """Of the command, in a home of its own."""
+    """Of the command, in a home of its own, with the topic that the stages are told on."""
+    admin = clients.admin(kafka_bootstrap)
+    topic_admin.apply(admin, topic_admin.diff(admin, [FEEDBACK], 4), 4, 1)
     return {
         **os.environ,
         "LEADLINE_HOME": str(tmp_path / "home"),
@@ -359,8 +363,24 @@ def run(environment: dict[str, str], tmp_path: Path) -> Run:
     return leadline
 
 
+def feedback(bootstrap: str) -> list[Feedback]:
+    """All that was said on ``feedback``, each under its person's key."""
+    consumer = clients.reader(bootstrap)
+    partitions = partitions_of(consumer, Feedback.TOPIC.name)
+    consumer.close()
+    found = []
+    for partition in partitions:
+        for batch in read_range(bootstrap, Feedback.TOPIC.name, partition):
+            for record in map(as_record, batch):
+                event = decode(record.topic, record.value)
+                assert isinstance(event, Feedback)
+                assert record.key == event.person.encode()
+                found.append(event)
+    return found
+
+
 def test_the_command_asks_erases_and_certifies(
-    run: Run, client: Client, database: str, others: list[dict[str, Any]], tmp_path: Path
+    run: Run, client: Client, database: str, others: list[dict[str, Any]], kafka_bootstrap: str, tmp_path: Path
 ) -> None:
     hers = contact(PHONE, EMAIL)
     insert(client, database, [hers])
@@ -379,6 +399,10 @@ def test_the_command_asks_erases_and_certifies(
     assert str(written.id).encode() in done.stdout
     assert b"Remains:" in done.stdout
     assert hers["lead_id"] not in held(client, database)
+
+    # The stages were told, in the person's key, so that routing lets go of what it keeps.
+    (told,) = (one for one in feedback(kafka_bootstrap) if one.lead_id == hers["lead_id"])
+    assert (told.kind, told.person) == (FeedbackKind.ERASURE, hers["person"])
 
     again = run("erase", "--phone", PHONE, "--yes", "--json")
     assert (again.returncode, Certificate.model_validate_json(again.stdout)) == (0, written)

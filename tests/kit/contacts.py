@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from clickhouse_connect.driver.client import Client
 
 from schemas.identity import person
+from warehouse.tables.contacts import NOT_ERASED
 
 SECRET = b"a key for tests only"
 COLUMNS = (
@@ -18,18 +19,11 @@ COLUMNS = (
     " email String, _topic String, _partition UInt16, _offset UInt64"
 )
 NAMES = ", ".join(column.split()[0] for column in COLUMNS.replace("(3, 'UTC')", "").split(", "))
-SINK = """
-INSERT INTO {database}.contacts ({names})
-SELECT {names} FROM (
-    SELECT * FROM input('{columns}') AS new
-    LEFT ANY JOIN (
-        SELECT person, max(until) AS until FROM {database}.erased_persons GROUP BY person
-    ) AS gone ON new.person = gone.person
-    WHERE new.lead_id NOT IN (SELECT lead_id FROM {database}.erased)
-        AND (gone.person = '' OR new.received_at > gone.until)
+SINK = (
+    "INSERT INTO {database}.contacts ({names}) SELECT {names} FROM input('{columns}') WHERE "
+    + NOT_ERASED
+    + " FORMAT JSONEachRow"
 )
-FORMAT JSONEachRow
-"""
 
 
 def contact(phone: str = "", email: str = "", **changes: Any) -> dict[str, Any]:

@@ -157,9 +157,9 @@ def shared(name: str, **changes: Any) -> Campaign:
     return campaign(name, exclusivity="shared", **changes)
 
 
-def returned(name: object, by: str, *, who: object = None) -> Feedback:
-    """A lead that a campaign of a buyer of the same name gives back."""
-    values: dict[str, Any] = {"campaign": by, "buyer": by, "kind": FeedbackKind.RETURN, "reason": None, "amount": None}
+def returned(name: object, by: str, *, who: object = None, kind: FeedbackKind = FeedbackKind.RETURN) -> Feedback:
+    """A lead that a campaign of a buyer of the same name gives back, or what else is said of it."""
+    values: dict[str, Any] = {"campaign": by, "buyer": by, "kind": kind, "reason": None, "amount": None}
     return Feedback(
         event_id=event_id(lead_id(name), Step.FEEDBACK),
         lead_id=lead_id(name),

@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS {database}.feedback{on_cluster} (
     source      LowCardinality(String)   COMMENT 'who sent it',
     campaign    LowCardinality(String)   COMMENT 'whose sale it is about',
     buyer       LowCardinality(String)   COMMENT 'who says so',
-    kind        LowCardinality(String)   COMMENT 'return, disposition or conversion',
+    kind        LowCardinality(String)   COMMENT 'return, disposition or conversion, by the buyer; erasure, by leadline erase',
     reason      LowCardinality(String)   COMMENT 'why, in the buyer''s words',
     amount      Decimal(12, 4)           COMMENT 'money it is about; 0 where none is named',
     received_at DateTime64(3, 'UTC')     COMMENT 'when the raw lead arrived' CODEC(Delta, ZSTD),

@@ -11,7 +11,7 @@ from kit.builders import NOW, campaign, configuration, context, lead_id, unique
 from kit.market import Market, answers, returned, route
 
 from schemas.config.release import Configuration
-from schemas.events import LeadRouted
+from schemas.events import FeedbackKind, LeadRouted
 from streams.routing import holds
 from streams.routing.decided import DECISIONS, MAX_DECISIONS
 from streams.routing.holds import HOLDS, LEADS, Agenda, OnHold
@@ -214,3 +214,23 @@ def test_a_lead_on_hold_and_returned_is_kept_by_its_hold() -> None:
     assert kept.recheck_at == NOW + timedelta(hours=1)
     (decided,) = market.tables[DECISIONS].values()
     assert decided.resumed_at == "all"
+
+
+def test_an_erased_lead_is_let_go_of_and_not_sold_any_more() -> None:
+    hold = {"hold": {"recheck_minutes": 1, "maximum_age_hours": 24}}
+    waits = Market(configuration(campaign("a"), routes=[route(unsold=hold)]), answers(a="error"))
+    waits.give(unique(1), unique(2))
+    asked = len(waits.slips)
+    waits.give(returned(1, "", kind=FeedbackKind.ERASURE))
+    assert [key for key, _ in waits.tables[LEADS].items()] == [str(lead_id(2))]
+    waits.wait(minutes=2)
+    assert len(waits.slips) == asked + 1  # the other one's
+    assert [key for key, _ in waits.tables[HOLDS].items()] == [str(lead_id(2))]
+
+    sold = Market(configuration(campaign("a"), campaign("b"), routes=[route(reroute_returns_days=9)]))
+    sold.give(unique(1))
+    assert len(sold.sold) == 1
+    sold.give(returned(1, "", kind=FeedbackKind.ERASURE))
+    assert list(sold.tables[LEADS].items()) == []
+    sold.give(returned(1, sold.sold[0]))
+    assert len(sold.slips) == 1
