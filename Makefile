@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 READY := .venv/.leadline-ready
 
-.PHONY: help setup up down demo test lint types layers unit integration e2e chaos chaos-short chaos-sink histories bench lock clean
+.PHONY: help setup up down demo test lint types layers unit integration contract e2e chaos chaos-short chaos-sink histories bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}'
@@ -51,6 +51,10 @@ unit: setup ## Unit and property tests
 
 integration: setup ## On a real Kafka and the real ClickHouse engine
 	@$(RUN) pytest tests/integration -n 2 --dist loadfile  # each half has a Kafka of its own
+
+contract: setup ## What the warehouse relies on of a ClickHouse; URL=http://user:password@host:8123 asks another than ours
+	@$(if $(URL),LEADLINE_CONTRACT_URL='$(URL)') $(RUN) pytest tests/integration/test_clickhouse_contract.py \
+		tests/integration/test_warehouse_contract.py tests/integration/test_tables.py tests/integration/test_views.py
 
 e2e: setup ## The whole stack, as a user runs it
 	@$(RUN) pytest tests/e2e

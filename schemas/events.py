@@ -284,8 +284,7 @@ class LeadUndelivered(Event):
 
 
 class FeedbackKind(StrEnum):
-    """What a buyer may say later, and what an operator says: ``ERASURE``, the person is erased, so whoever keeps the lead
-    lets go of it."""
+    """What a buyer may say later; and ``ERASURE``, what an operator says: whoever keeps the lead lets go of it."""
 
     RETURN = "return"
     DISPOSITION = "disposition"

@@ -15,7 +15,8 @@ from kit.backends import backends as running_backends
 settings.register_profile("ci", deadline=None, derandomize=False, print_blob=True)
 settings.load_profile("ci")
 
-_KEPT = {CHOICE, "LEADLINE_JAVA"}
+CONTRACT_URL = "LEADLINE_CONTRACT_URL"
+_KEPT = {CHOICE, CONTRACT_URL, "LEADLINE_JAVA"}
 
 
 def _provider() -> Provider:
@@ -57,9 +58,12 @@ def kafka_bootstrap(backends: Backends) -> str:
 
 
 @pytest.fixture(scope="session")
-def clickhouse_url(backends: Backends) -> str:
-    """``http://…`` of the session's ClickHouse."""
-    return backends.clickhouse_url
+def clickhouse_url(request: pytest.FixtureRequest) -> str:
+    """``http://…`` of the session's ClickHouse, or of the one that `LEADLINE_CONTRACT_URL` names."""
+    if url := os.environ.get(CONTRACT_URL):
+        return url
+    found: Backends = request.getfixturevalue("backends")
+    return found.clickhouse_url
 
 
 @pytest.fixture(scope="session")

@@ -101,6 +101,8 @@ async def post(session: aiohttp.ClientSession, delivery: DirectPost, key: UUID, 
     while True:
         posts += 1
         tried = await _post_once(session, delivery, request)
+        if _is_personal(tried.answer.reference, body):
+            tried = replace(tried, answer=replace(tried.answer, reference=None))
         elapsed = time.monotonic() - started
         open_outcome = open_outcome or tried.open_outcome
         answer = replace(tried.answer, posts=posts, latency_ms=round(elapsed * 1000, 3))
@@ -181,6 +183,15 @@ def _word(status: int, content: bytes) -> _Try:
         answer = Answer(Outcome.UNKNOWN, Reason.BUYER_ANSWER_INVALID, http_status=status)
         return _Try(answer, settled=False, open_outcome=True)
     return _Try(Answer(outcome, reason, _reference(document.get("reference")), status), settled=True)
+
+
+def _is_personal(reference: str | None, body: dict[str, Any]) -> bool:
+    """Whether a buyer's reference says who the lead is: it is kept where no personal data is."""
+    if reference is None:
+        return False
+    phone, email = body.get("phone"), body.get("email")
+    digits = re.sub(r"\D", "", reference)
+    return bool((phone and phone[-10:] in digits) or (email and email.lower() in reference.lower()))
 
 
 def _reference(value: object) -> str | None:

@@ -89,7 +89,7 @@ def sink() -> None:
     """Run a sink of every topic into ClickHouse until a signal. Several share the partitions."""
     from connectors.metrics_server import serve as serve_metrics
     from warehouse.client import connect
-    from warehouse.sink import Sink, SinkConfig
+    from warehouse.sink import Sink, SinkConfig, SinkStoppedError
 
     settings = environment.settings()
     logs.configure(settings, process="sink")
@@ -106,7 +106,12 @@ def sink() -> None:
         log.info("metrics", url=f"http://{settings.metrics_host}:{port}/metrics")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: running.stop())
-    running.run()
+    try:
+        running.run()
+    except SinkStoppedError as error:  # without what led to it: ClickHouse quotes the row that it refuses
+        raise CommandError(
+            f"The sink stops: {error}", "What it had not settled it writes once it runs again."
+        ) from None
 
 
 def intake(*, host: str = "127.0.0.1", port: Annotated[int | None, Parameter(name=["--port", "-p"])] = None) -> None:

@@ -1,10 +1,11 @@
-"""What every provider of Kafka and ClickHouse has to hold: each test runs on the one that was chosen."""
+"""What every provider of Kafka has to hold: each test runs on the one that was chosen. ClickHouse's part is in
+``test_clickhouse_contract.py`` and ``test_warehouse_contract.py``.
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException
@@ -13,10 +14,8 @@ from kit.backends import kafka_settings
 
 from connectors.kafka import clients, topic_admin
 from streams.topology import all_topics
-from warehouse import migrate, replays
 from warehouse.client import connect
 from warehouse.errors import WarehouseError
-from warehouse.views import views
 
 pytestmark = pytest.mark.stack
 
@@ -64,12 +63,6 @@ def catalogue(admin, unique):
     if made := [spec.name for spec in specs if spec.name in existing]:
         for future in admin.delete_topics(made).values():
             future.result(30)
-
-
-@pytest.fixture
-def client(clickhouse_url):
-    with connect(clickhouse_url) as client:
-        yield client
 
 
 def test_records_come_back_in_the_order_of_their_key(kafka_bootstrap, new_topic):
@@ -173,62 +166,6 @@ def test_another_number_of_partitions_is_reported_and_never_changed(admin, catal
         assert f"has {PARTITIONS} partitions" in change.problem
         assert topic_admin.apply(admin, [change], wanted, 1) == []
     assert len(admin.list_topics(timeout=30).topics[spec.name].partitions) == PARTITIONS
-
-
-def test_migrations_are_applied_once(client, database):
-    names = [migration.name for migration in migrate.migrations()] + [view.entry for view in views()]
-    assert names
-    assert migrate.migrate(client, database) == names
-    assert migrate.migrate(client, database) == []
-
-
-def test_a_changed_migration_is_refused(client, database, monkeypatch):
-    migrate.migrate(client, database)
-    first, *others = migrate.migrations()
-    monkeypatch.setattr(migrate, "migrations", lambda: [replace(first, checksum="another"), *others])
-    with pytest.raises(WarehouseError, match=first.name):
-        migrate.migrate(client, database)
-
-
-def test_a_dangerous_migration_is_applied_only_where_that_is_allowed(client, database, monkeypatch):
-    migrate.migrate(client, database)
-    text = "-- @stmt danger=destructive\nDROP TABLE IF EXISTS {database}.replays{on_cluster}\n"
-    ours = [*migrate.migrations(), migrate.parse("9999_no_replays", text)]
-    monkeypatch.setattr(migrate, "migrations", lambda: ours)
-    for at_most in (migrate.Danger.NONE, migrate.Danger.BLOCKING):
-        with pytest.raises(WarehouseError, match=r"9999_no_replays is destructive: .*--allow destructive"):
-            migrate.migrate(client, database, at_most=at_most)
-    assert client.command(f"EXISTS {database}.replays") == 1
-    assert migrate.migrate(client, database, at_most=migrate.Danger.DESTRUCTIVE) == ["9999_no_replays"]
-    assert client.command(f"EXISTS {database}.replays") == 0
-    monkeypatch.undo()
-    with pytest.raises(WarehouseError, match="9999_no_replays, which this version does not know"):
-        migrate.pending(client, database)
-
-
-def test_rows_of_the_real_tables_come_back(client, database):
-    migrate.migrate(client, database)
-    window = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
-    runs = [replays.start(client, database, "leads", window, reason) for reason in ("first", "naïve “second”")]
-    assert runs == [1, 2]
-    rows = client.query(f"SELECT run, from_time, reason FROM {database}.replays FINAL ORDER BY run").result_rows
-    assert [(run, when.replace(tzinfo=UTC), reason) for run, when, reason in rows] == [
-        (1, window[0], "first"),
-        (2, window[0], "naïve “second”"),
-    ]
-
-
-def test_rows_are_inserted_and_aggregated(client, database):
-    client.command(f"CREATE DATABASE {database}")
-    client.command(
-        f"CREATE TABLE {database}.sales (buyer String, price Decimal(12, 4)) ENGINE = MergeTree ORDER BY buyer"
-    )
-    client.insert(f"{database}.sales", [["a", 1.5], ["b", 2], ["a", 3]], column_names=["buyer", "price"])
-    rows = client.query(
-        f"SELECT buyer, sum(price) FROM {database}.sales WHERE price < {{most:Float64}} GROUP BY buyer ORDER BY buyer",
-        parameters={"most": 10.0},
-    ).result_rows
-    assert [(buyer, float(total)) for buyer, total in rows] == [("a", 4.5), ("b", 2.0)]
 
 
 def test_an_address_without_clickhouse_is_told(kafka_bootstrap):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from warehouse.embedded.context import Context, entered
 from warehouse.embedded.errors import BAD_ARGUMENTS, ClickHouseError
 from warehouse.embedded.sessions import Sessions, SessionTerms
+from warehouse.embedded.spool import spooled
 from warehouse.embedded.statement import Statement, quote, verb
 
 if TYPE_CHECKING:
@@ -198,10 +199,8 @@ def _insert(session: Connection, statement: Statement, data: bytes, parameters: 
     input_format = statement.format or "Values"
     # Not Connection.send_insert: it loses what fails while it is written (a constraint, too many partitions, a view, a
     # full disk) and reports success. Nor data in the query: there, an empty line ends it, in Native too.
-    with tempfile.NamedTemporaryFile(prefix="insert-") as file:
-        file.write(data)
-        file.flush()
-        sql = _from_file(statement, quote(file.name).encode(), input_format.encode())
+    with spooled(data) as path:
+        sql = _from_file(statement, quote(path).encode(), input_format.encode())
         done = _query(session, sql, input_format, parameters)
     return replace(done, blocks=(), read_rows=0, read_bytes=0, result_rows=0, has_rows=False)
 

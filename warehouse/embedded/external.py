@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from warehouse.embedded.errors import BAD_ARGUMENTS, ClickHouseError
 from warehouse.embedded.multipart import Part
+from warehouse.embedded.spool import spooled
 from warehouse.embedded.statement import quote
 
 if TYPE_CHECKING:
@@ -64,10 +64,8 @@ def provided(session: Connection, tables: tuple[ExternalTable, ...]) -> Iterator
     try:
         for table in tables:
             name = quote(table.name, "`")
-            with tempfile.NamedTemporaryFile(prefix="external-") as file:
-                file.write(table.data)
-                file.flush()
-                source = ", ".join(quote(text) for text in (file.name, table.format, table.structure, "none"))
+            with spooled(table.data) as path:
+                source = ", ".join(quote(text) for text in (path, table.format, table.structure, "none"))
                 session.query(
                     f"CREATE TEMPORARY TABLE {name} ENGINE = Memory AS SELECT * FROM file({source}) "  # noqa: S608
                     "SETTINGS max_insert_threads = 1, parallelize_output_from_storages = 0"

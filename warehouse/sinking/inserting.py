@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import structlog
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import Error
+from clickhouse_connect.driver.exceptions import Error, OperationalError
 
 from schemas.record import KafkaRecord
 from warehouse.sinking.failures import Failure, failure_of
@@ -29,6 +30,7 @@ INSERT_SETTINGS: Final = {
 }
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
+_ERROR_NAME: Final = re.compile(r"\(([A-Z][A-Z_]{3,})\)")
 
 Pair = tuple[KafkaRecord, Row]
 
@@ -122,9 +124,9 @@ class Writer:
                 elif failure is not Failure.TRANSIENT:
                     raise SinkStoppedError(
                         f"ClickHouse did not take {len(pairs)} rows of {self._name(target)} ({failure.value}): "
-                        f"{str(error)[:300]}"
+                        f"{_said(error)}"
                     ) from error
-                log.warning("insert, trying again", rows=len(pairs), failure=failure.value, error=str(error)[:200])
+                log.warning("insert, trying again", rows=len(pairs), failure=failure.value, error=_said(error))
                 self._metrics.failed(failure)
             sure = False
             if batch.abandoned.wait(pause):
@@ -188,10 +190,19 @@ class Writer:
                 self._insert(target, pairs[middle:], f"{token}:r")
                 return
             record = pairs[0][0]
-            log.error("row refused", topic=record.topic, partition=record.partition, offset=record.offset)
+            log.error(
+                "row refused",
+                table=target.table,
+                error=_said(error),
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+            )
             self._metrics.refused()
             row = target.refused(record)
-            if row is None or row == pairs[0][1]:
+            if row is None:  # its event is in lead_events, which says that it was there
+                return
+            if row == pairs[0][1]:
                 raise SinkStoppedError(f"{self._name(target)} refuses even what stands in for a row") from error
             self._insert(target, [(record, row)], f"{token}:refused")
 
@@ -218,6 +229,15 @@ class Writer:
 
     def _name(self, target: Target) -> str:
         return f"{self._database}.{target.table}"
+
+
+def _said(error: Exception) -> str:
+    """What went wrong, without ClickHouse's words: they quote the row that it refuses, and that may be a contact."""
+    names = _ERROR_NAME.findall(str(error))
+    code = getattr(error, "code", None)
+    if code is None:
+        return str(error)[:200] if isinstance(error, OperationalError) else type(error).__name__
+    return f"code {code}, {names[-1]}" if names else f"code {code}"
 
 
 def _filtered(target: Target, name: str, types: Sequence[str], database: str) -> str:

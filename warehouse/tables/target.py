@@ -26,8 +26,9 @@ class Target:
     """A table. The functions are pure: the same record gives the same rows, so that a plan gives the same block.
 
     ``topics`` are those whose records may have rows here. ``refused`` gives the row that stands in for one that the
-    table does not take; None where there is none. ``only`` is a condition in ClickHouse's words, with ``{database}`` in
-    it, that ClickHouse itself looks at as it inserts: rows that do not meet it are left out.
+    table does not take; where there is none, it is left out, and counted. ``only`` is a condition in ClickHouse's
+    words, with ``{database}`` in it, that ClickHouse itself looks at as it inserts: rows that do not meet it are left
+    out.
     """
 
     table: str

@@ -372,6 +372,16 @@ async def test_what_is_told_of_a_request_has_no_secret_in_it(session: aiohttp.Cl
     assert LEAD.last_name not in repr(answer)
 
 
+@pytest.mark.parametrize(
+    "reference", ["+1 (415) 555-0100", "lead-4155550100-x", "Z@Example.com", "mailto:z@example.com?x"]
+)
+async def test_a_reference_that_says_who_the_lead_is_is_not_kept(
+    session: aiohttp.ClientSession, reference: str
+) -> None:
+    answer, _ = await outcome_of(session, says("accepted", reference=reference))
+    assert (answer.outcome, answer.reference) == (Outcome.ACCEPTED, None)
+
+
 async def test_many_at_once_keep_apart(session: aiohttp.ClientSession) -> None:
     async with misbehaving_buyer(*[answers(503)] * 20, says("accepted")) as buyer:
         posting = (direct_post.post(session, delivery(buyer.url), UUID(int=n), BODY) for n in range(20))
