@@ -8,29 +8,28 @@ it has; so a sink may be killed or frozen anywhere, and its successor makes the 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
 from uuid import uuid4
 
 import structlog
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from connectors.kafka import clients
 from connectors.kafka.log_reader import as_record
-from connectors.kafka.topic_admin import topic_ids
-from schemas.record import KafkaRecord
-from schemas.topics import LEADS, SINK_GROUP
-from warehouse.rows import SUNK_TOPICS
-from warehouse.sinking.beginning import beginning_of, bounds_of
+from warehouse.sinking.config import SinkConfig, consumer_of
+from warehouse.sinking.failures import Failure, failure_of
+from warehouse.sinking.gaps import Gap, note_gaps
 from warehouse.sinking.inserting import AbandonedError, SinkStoppedError, Writer
 from warehouse.sinking.lane import Batch, Lane
 from warehouse.sinking.metrics import SinkMetrics
-from warehouse.sinking.plans import Claim, Plan, PlanError, claim_of, pending_of, replanned
-from warehouse.sinking.targets import TARGETS
+from warehouse.sinking.plans import Plan, PlanError, replanned
+from warehouse.sinking.resuming import resume
+from warehouse.sinking.targets import SUNK_TOPICS, TARGETS
 
 __all__ = ["Sink", "SinkConfig", "SinkStoppedError"]
 
@@ -38,30 +37,9 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS: Final = 0.02
 RETRY_SECONDS: Final = 0.2
+REPORT_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 10.0
 """How long a sink that is asked to stop waits for the inserts under way."""
-
-
-@dataclass(frozen=True)
-class SinkConfig:
-    """Where from and where to.
-
-    A lane's batch is planned ``batch_seconds`` after its last one, or at ``batch_rows`` or ``batch_bytes``, but never
-    while that one is being inserted: a lane under load gathers more. At twice the size its partitions are paused. A
-    token older than ``safe_seconds`` is not trusted. With ``accept_gaps`` it goes on where records are gone from the
-    log unread.
-    """
-
-    bootstrap: str
-    database: str
-    group: str = SINK_GROUP
-    batch_rows: int = 20_000
-    batch_bytes: int = 32 * 1024 * 1024
-    batch_seconds: float = 0.25
-    session_timeout_seconds: float = 6.0
-    safe_seconds: float = 60.0
-    inserts: int = 2
-    accept_gaps: bool = False
 
 
 class Sink:
@@ -84,27 +62,13 @@ class Sink:
         self._topic_ids: Mapping[str, str] = {}
         self._running: dict[Future[None], Batch] = {}
         self._paused: set[tuple[str, int]] = set()
+        self._gaps: set[Gap] = set()
+        self._reported_at = float("-inf")
         self._failure: Exception | None = None
         self._stopping = False
         self._threads = ThreadPoolExecutor(config.inserts, "insert")
         self._admin = clients.admin(config.bootstrap)
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": config.bootstrap,
-                "group.id": config.group,
-                "enable.auto.commit": False,
-                "auto.offset.reset": "error",
-                "isolation.level": "read_committed",
-                # The same partition numbers of all topics to one member: its lanes.
-                "partition.assignment.strategy": "range",
-                "session.timeout.ms": int(config.session_timeout_seconds * 1000),
-                "heartbeat.interval.ms": int(config.session_timeout_seconds * 250),
-                "fetch.wait.max.ms": 50,
-                "fetch.queue.backoff.ms": 10,
-                "topic.metadata.refresh.interval.ms": 10_000,
-                "enable.partition.eof": True,
-            }
-        )
+        self._consumer = consumer_of(config)
 
     def stop(self) -> None:
         """Ask :meth:`run` to finish the inserts under way and return."""
@@ -118,17 +82,18 @@ class Sink:
             KafkaException: a fatal error of the consumer.
         """
         try:
+            self._cluster = str(self._admin.list_topics(timeout=30).cluster_id)
             self._writer = Writer(
                 self._client,
                 self._config.database,
                 TARGETS,
                 sink=self._config.group,
-                cluster=str(self._admin.list_topics(timeout=30).cluster_id),
+                cluster=self._cluster,
                 safe_seconds=self._config.safe_seconds,
                 metrics=self.metrics,
                 on_step=self._on_step,
             )
-            self._writer.prepare(KafkaRecord(LEADS.name, 0, 0, 0, None, None))
+            self._writer.prepare()
             self._consumer.subscribe(
                 list(SUNK_TOPICS), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
@@ -160,6 +125,7 @@ class Sink:
         if any(lane.in_flight is None and lane.unsettled() for lane in idle):
             self._settle(idle)
         self._balance()
+        self._report(now)
 
     def _is_due(self, lane: Lane, now: float) -> bool:
         config = self._config
@@ -177,21 +143,18 @@ class Sink:
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             log.warning("the log has no such offset", error=str(error))
             self._begin_later()
-        elif error.code() == KafkaError._MAX_POLL_EXCEEDED:  # noqa: SLF001
-            log.warning("partitions lost", error=str(error))
-            self._drop()
         elif error.fatal():
             raise KafkaException(error)
         else:
+            # After _MAX_POLL_EXCEEDED the client has said by itself that the partitions are lost, perhaps has new ones.
             log.warning("consume", error=str(error))
 
-    def _on_assign(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+    def _on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         self._drop()
         self._assigned = list(partitions)
-        try:
-            self._begin()
-        except (SinkStoppedError, KafkaException) as error:  # the client would lose it on its way out of the callback
-            self._failure = error
+        # What this very read still holds is of the assignment before, so nothing is read before it is done with.
+        consumer.assign([])
+        self._begin_at = time.monotonic()
 
     def _on_revoke(self, _consumer: Consumer, _partitions: Sequence[TopicPartition]) -> None:
         self._finish(self._config.session_timeout_seconds / 3)
@@ -215,16 +178,23 @@ class Sink:
         self._begin_at = time.monotonic() + RETRY_SECONDS
 
     def _begin(self) -> None:
-        """Read what is assigned from what is committed, and learn which batches are pending."""
+        """Outside of callbacks: read what is assigned from what is committed, and learn which batches are pending."""
         try:
-            self._lanes = self._read_commits()
-        except KafkaException as error:
-            log.warning("commits cannot be read, trying again", error=str(error))
+            found = resume(self._consumer, self._admin, self._assigned, self._writer.highest)
+            self._accept(found.gaps)
+        except PlanError as error:
+            raise SinkStoppedError(str(error)) from error
+        except (KafkaException, Error) as error:
+            if isinstance(error, Error) and failure_of(error) is not Failure.TRANSIENT:
+                raise SinkStoppedError(
+                    f"where to begin is not known; if a table is missing, `leadline up` makes it: {str(error)[:300]}"
+                ) from error
+            log.warning("where to begin is not known, trying again", error=str(error)[:200])
             self._consumer.assign([])
             self._begin_later()
             return
+        self._lanes, self._topic_ids = dict(found.lanes), found.topic_ids
         self._begin_at = None
-        self._paused.clear()
         starts = [
             TopicPartition(topic, lane.number, position)
             for lane in self._lanes.values()
@@ -235,53 +205,23 @@ class Sink:
         log.info("sink assigned", partitions=len(starts), lanes=len(self._lanes), pending=pending)
         self._on_ready()
 
-    def _read_commits(self) -> dict[int, Lane]:
-        places = [TopicPartition(place.topic, place.partition) for place in self._assigned]
-        if not places:
-            return {}
-        self._topic_ids = topic_ids(self._admin, {place.topic for place in places})
-        bounds = bounds_of(self._admin, places)
-        positions: dict[int, dict[str, int]] = {}
-        claims: list[Claim] = []
-        cut: set[str] = set()
-        for place in self._consumer.committed(places, timeout=10):
-            if place.error is not None:
-                raise KafkaException(place.error)
-            topic, lane = place.topic, place.partition
-            committed = place.offset if place.offset >= 0 else None
-            log_bounds = bounds[topic, lane]
-            stored = partial(self._writer.highest, topic, lane)
-            start = beginning_of(committed, log_bounds.low, log_bounds.high, stored)
-            if start.note:
-                self._say(place, start.offset, start.note, start.lost)
-            positions.setdefault(lane, {})[topic] = start.offset
-            if committed is None or committed > log_bounds.high:
-                continue
-            try:
-                claim = claim_of(topic, self._topic_ids[topic], lane, committed, place.metadata)
-            except PlanError as error:
-                raise SinkStoppedError(str(error)) from error
-            if claim is not None and claim.part.last >= start.offset:
-                claims.append(claim)
-                if start.offset != committed:
-                    cut.add(claim.batch)
-        pending = [replace(one, whole=False) if one.plan.batch in cut else one for one in pending_of(claims)]
-        return {
-            number: Lane(number, starts, [one for one in pending if one.plan.lane == number])
-            for number, starts in sorted(positions.items())
-        }
-
-    def _say(self, place: TopicPartition, offset: int, note: str, lost: tuple[int, int] | None) -> None:
-        where = f"{place.topic}[{place.partition}]"
-        log.warning(note, partition=where, committed=place.offset, begins=offset, lost=lost)
-        if lost is None:
-            return
-        if not self._config.accept_gaps:
+    def _accept(self, gaps: Sequence[Gap]) -> None:
+        """Note what is gone from the logs, and stop where that is not to be gone on without."""
+        fresh = [gap for gap in gaps if gap not in self._gaps]
+        accepted = self._config.accept_gaps
+        sink, database = self._config.group, self._config.database
+        note_gaps(self._client, database, fresh, sink=sink, cluster=self._cluster, accepted=accepted)
+        self._gaps.update(fresh)
+        for gap in fresh:
+            log.warning("gap", gap=str(gap), lost=gap.lost)
+        lost = [gap for gap in fresh if gap.lost]
+        if lost and not accepted:
             raise SinkStoppedError(
-                f"{where}: {note}, and the offsets from {lost[0]} to {lost[1] - 1} are gone from the log. "
+                f"{'; '.join(map(str, lost))}. "
                 "Restore them, or go on without them: LEADLINE_SINK_ACCEPT_GAPS=true leadline sink"
             )
-        self.metrics.gap(lost[1] - lost[0])
+        for gap in lost:
+            self.metrics.gap(gap.last - gap.first + 1)
 
     def _replan(self, batch: Batch) -> bool:
         plan = replanned(batch.pending, _name())
@@ -350,19 +290,37 @@ class Sink:
         self._settle(list(self._lanes.values()))
 
     def _balance(self) -> None:
-        """Pause the partitions of lanes in which too much waits, those a pending batch needs left out."""
+        """Pause the partitions of lanes in which too much waits, those a pending batch needs left out. What was paused
+        before a new beginning is resumed here too: its lanes are empty."""
         config = self._config
+        crowded = sum(lane.held for lane in self._lanes.values()) >= config.held_bytes
         full: set[tuple[str, int]] = set()
         for lane in self._lanes.values():
-            if lane.rows >= 2 * config.batch_rows or lane.bytes >= 2 * config.batch_bytes:
+            if crowded or lane.rows >= 2 * config.batch_rows or lane.bytes >= 2 * config.batch_bytes:
                 full.update((topic, lane.number) for topic in lane.positions if not lane.wants(topic))
-        self.metrics.waiting(sum(lane.rows for lane in self._lanes.values()))
         if full == self._paused:
             return
         for places, act in ((full - self._paused, self._consumer.pause), (self._paused - full, self._consumer.resume)):
             if places:
                 act([TopicPartition(topic, partition) for topic, partition in places])
         self._paused = full
+
+    def _report(self, now: float) -> None:
+        lanes = self._lanes.values()
+        self.metrics.holding(
+            sum(lane.rows for lane in lanes), sum(lane.held for lane in lanes), paused=len(self._paused)
+        )
+        if now - self._reported_at < REPORT_SECONDS:
+            return
+        self._reported_at = now
+        oldest = min((lane.oldest for lane in lanes if lane.oldest is not None), default=None)
+        behind: Counter[str] = Counter()
+        for lane in lanes:
+            for topic, done in lane.done().items():
+                # What the last answer to a fetch said: nobody is asked.
+                _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, lane.number), cached=True)
+                behind[topic] += max(end - done, 0)
+        self.metrics.behind(behind, 0.0 if oldest is None else time.time() - oldest / 1000)
 
 
 def _name() -> str:

@@ -31,7 +31,7 @@ from schemas.identity import event_id
 from warehouse.client import connect
 from warehouse.errors import WarehouseError
 from warehouse.migrate import migrate
-from warehouse.rows import SUNK_TOPICS
+from warehouse.sinking.targets import SUNK_TOPICS
 
 RECORDS: Final = 400_000
 RATE: Final = 1_000

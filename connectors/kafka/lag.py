@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 
-TIMEOUT_SECONDS = 10.0
+from connectors.kafka.log_bounds import TIMEOUT_SECONDS, bounds_of
 
 
 def lag_of(admin: AdminClient, group: str, topics: tuple[str, ...]) -> int | None:
@@ -22,12 +22,8 @@ def lag_of(admin: AdminClient, group: str, topics: tuple[str, ...]) -> int | Non
     places = [TopicPartition(topic, partition) for topic in topics for partition in metadata[topic].partitions]
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
     committed = {(p.topic, p.partition): p.offset for p in asked[group].result(TIMEOUT_SECONDS).topic_partitions}
-    ends = admin.list_offsets({place: OffsetSpec.latest() for place in places})  # type: ignore[no-untyped-call]
-    starts = admin.list_offsets({place: OffsetSpec.earliest() for place in places})  # type: ignore[no-untyped-call]
     lag = 0
-    for place, future in ends.items():
-        position = committed.get((place.topic, place.partition), -1)
-        if position < 0:
-            position = starts[place].result(TIMEOUT_SECONDS).offset
-        lag += max(future.result(TIMEOUT_SECONDS).offset - position, 0)
+    for place, bounds in bounds_of(admin, places).items():
+        position = committed.get(place, -1)
+        lag += max(bounds.high - (position if position >= 0 else bounds.low), 0)
     return lag

@@ -2,141 +2,39 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import socket
-import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 from confluent_kafka import Consumer, TopicPartition
 from kit.events import DETAILS, event, record_of
 from kit.full_stack import wait_until
+from kit.sink_world import World, embedded, free_port, running, unrouted, watched
 
 from connectors.kafka import clients, topic_admin
 from connectors.kafka.lag import lag_of
 from connectors.kafka.log_reader import log_bounds
-from connectors.kafka.producer import AckedProducer
 from schemas import headers
 from schemas.codec import encode
-from schemas.events import Event, LeadDelivered, LeadUnique, LeadUnrouted, LeadValidated
+from schemas.events import LeadDelivered, LeadUnique, LeadUnrouted, LeadValidated
 from schemas.record import KafkaRecord
-from schemas.topics import CATALOGUE
 from warehouse.client import connect
 from warehouse.errors import WarehouseError
 from warehouse.migrate import migrate, migrations
-from warehouse.rows import COLUMNS, SUNK_TOPICS, row_of
+from warehouse.rows import COLUMNS, LEAD_TOPICS, row_of
+from warehouse.sink import Sink
+from warehouse.sinking.gaps import DEAD_PLAN
 from warehouse.sinking.plans import Part, Plan
+from warehouse.sinking.targets import SUNK_TOPICS
 from warehouse.views import views
-
-SINK = """
-import signal, sys
-from warehouse.client import connect
-from warehouse.sink import Sink, SinkConfig
-bootstrap, url, database, group = sys.argv[1:]
-config = SinkConfig(
-    bootstrap=bootstrap, database=database, group=group, batch_rows=500, batch_seconds=0.05, session_timeout_seconds=2.0
-)
-sink = Sink(config, connect(url), on_ready=lambda: print("ready", flush=True))
-for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, lambda *_: sink.stop())
-sink.run()
-"""
-
-
-@dataclass
-class World:
-    """A database of one test, a sink group of its own, and what the test has produced."""
-
-    bootstrap: str
-    url: str
-    database: str
-    group: str
-    log: Path
-    sent: set[UUID] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.client: Client = connect(self.url)
-        self.producer = AckedProducer(self.bootstrap)
-
-    def send(self, events: Sequence[Event], *pairs: tuple[str, bytes]) -> None:
-        for one in events:
-            self.producer.produce(one.TOPIC.name, str(one.lead_id).encode(), encode(one), pairs)
-            self.sent.add(one.event_id)
-        self.producer.flush()
-
-    @contextmanager
-    def sink(self, *command: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A sink process with partitions; killed at the end if it still runs."""
-        command = command or (sys.executable, "-c", SINK, self.bootstrap, self.url, self.database, self.group)
-        environment = {
-            **os.environ,
-            "LEADLINE_KAFKA_BOOTSTRAP": self.bootstrap,
-            "LEADLINE_CLICKHOUSE_URL": self.url,
-            "LEADLINE_CLICKHOUSE_DATABASE": self.database,
-            "LEADLINE_READY_FILE": str(self.log.with_suffix(".ready")),
-        }
-        with self.log.open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log, env=environment) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in self.client.query(sql.format(t=f"{self.database}.lead_events")).result_rows]
-
-    def stored(self) -> int:
-        """How many of the sent events are there."""
-        found = {row[0] for row in self.query("SELECT DISTINCT event_id FROM {t}")}
-        return len(found & self.sent)
-
-    def wait(self, seconds: float = 30.0) -> None:
-        """Wait until all that was sent is there."""
-        try:
-            wait_until(lambda: self.stored() == len(self.sent), f"{len(self.sent)} events in the warehouse", seconds)
-        except AssertionError as error:
-            raise AssertionError(f"{error}; {self.stored()} are there\n{self.log.read_text()[-3000:]}") from None
-
-    def assert_exact(self) -> None:
-        """Every event has one final row, and its identity is in no other."""
-        counted = self.query("SELECT event_id, count() FROM {t} FINAL GROUP BY event_id")
-        ours = {event_id: count for event_id, count in counted if event_id in self.sent}
-        assert ours == dict.fromkeys(self.sent, 1)
-
-
-@pytest.fixture(scope="module")
-def topics(kafka_bootstrap: str) -> None:
-    admin = clients.admin(kafka_bootstrap)
-    topic_admin.apply(admin, topic_admin.diff(admin, CATALOGUE, 4), 4, 1)
-    wait_until(lambda: not topic_admin.diff(admin, CATALOGUE, 4), "the topics", 20)
-
-
-@pytest.fixture
-def world(
-    topics: None,
-    kafka_bootstrap: str,
-    clickhouse_url: str,
-    database: str,
-    unique: Callable[[str], str],
-    tmp_path: Path,
-) -> World:
-    found = World(kafka_bootstrap, clickhouse_url, database, unique("sink"), tmp_path / "sink.log")
-    migrate(found.client, database)
-    return found
-
-
-def unrouted(count: int, **changes: Any) -> list[Event]:
-    return [event(LeadUnrouted, **changes) for _ in range(count)]
 
 
 def test_every_event_is_soon_a_row(world: World) -> None:
@@ -224,7 +122,7 @@ def test_garbage_on_every_topic_never_stops_it(world: World) -> None:
     garbage += [b"\x00" + n.to_bytes(4, "big") + chance.randbytes(80) for n in range(1, 16)]
     pairs = [(headers.LEAD_ID, str(marker).encode()), (headers.RUN, b"-1"), (headers.DLQ_OFFSET, b"9" * 40)]
     raw = clients.producer(world.bootstrap)
-    for topic in SUNK_TOPICS:
+    for topic in LEAD_TOPICS:
         for value in garbage:
             raw.produce(topic, value, headers=pairs)
     # More months than ClickHouse takes in one insert by itself.
@@ -241,7 +139,7 @@ def test_garbage_on_every_topic_never_stops_it(world: World) -> None:
         wait_until(lambda: world.query(months)[0][0] >= 150, "150 months", 20)
         assert process.poll() is None
     dead = world.query(f"SELECT DISTINCT _topic FROM {{t}} WHERE stage = 'dead' AND lead_id = '{marker}'")
-    assert {topic for (topic,) in dead} <= set(SUNK_TOPICS)
+    assert {topic for (topic,) in dead} <= set(LEAD_TOPICS)
     # The rows of one lead collapse by design; each topic's garbage is known by its place when it names no lead.
     assert dead
     world.assert_exact()
@@ -271,32 +169,10 @@ def _values(numbers: Iterable[int]) -> str:
     return ", ".join(f"({number})" for number in numbers)
 
 
-@contextmanager
-def embedded(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """An embedded warehouse of this test's own."""
-    command = [sys.executable, "-m", "warehouse.embedded", "--path", str(folder / "db"), "--port", str(port)]
-    with (folder / "warehouse.log").open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            wait_until(lambda: _answers(port) or process.poll() is not None, "the warehouse", 60)
-            assert process.poll() is None, (folder / "warehouse.log").read_text()[-2000:]
-            yield process
-        finally:
-            process.kill()
-
-
-def _answers(port: int) -> bool:
-    try:
-        connect(f"http://127.0.0.1:{port}").close()
-    except WarehouseError:
-        return False
-    return True
-
-
 def test_the_warehouse_may_be_away_for_a_while(
-    topics: None, kafka_bootstrap: str, unique: Callable[[str], str], tmp_path: Path
+    catalogue: None, kafka_bootstrap: str, unique: Callable[[str], str], tmp_path: Path
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     url, group = f"http://127.0.0.1:{port}", unique("sink")
     with ExitStack() as stack:
         with embedded(tmp_path, port) as warehouse:
@@ -315,27 +191,55 @@ def test_the_warehouse_may_be_away_for_a_while(
             world.assert_exact()
 
 
-def watched(world: World) -> str:
-    """A materialized view of the table: unlike the table's own rows, its rows never collapse."""
-    world.client.command(
-        f"CREATE MATERIALIZED VIEW {world.database}.seen ENGINE = MergeTree ORDER BY tuple()"
-        " SETTINGS non_replicated_deduplication_window = 10000"
-        f" AS SELECT _topic, _partition, _offset FROM {world.database}.lead_events"
-    )
-    return (
-        f"SELECT count(), uniqExact(_topic, _partition, _offset) FROM {world.database}.seen"
-        " WHERE _topic = 'leads.unrouted' AND _partition = 0"
-    )
+def test_the_warehouse_may_be_away_when_it_is_to_say_where_to_begin(
+    catalogue: None, kafka_bootstrap: str, unique: Callable[[str], str], tmp_path: Path
+) -> None:
+    topic, port = LeadUnrouted.TOPIC.name, free_port()
+    asked, away = threading.Event(), threading.Event()
+
+    class Beginning(Sink):
+        def _begin(self) -> None:
+            asked.set()
+            assert away.wait(30)
+            super()._begin()
+
+    with ExitStack() as stack:
+        with embedded(tmp_path, port) as warehouse:
+            url = f"http://127.0.0.1:{port}"
+            world = World(kafka_bootstrap, url, "leadline", unique("sink"), tmp_path / "sink.log")
+            migrate(world.client, "leadline")
+            low, high = log_bounds(world.bootstrap, topic, 3)
+            world.send(unrouted(50))
+            admin = clients.admin(world.bootstrap)
+            wait_until(lambda: log_bounds(world.bootstrap, topic, 3)[1] > high, "a record to lose", 10)
+            for future in admin.delete_records([TopicPartition(topic, 3, low + 1)]).values():
+                future.result(20)
+            commit = TopicPartition(topic, 3, low)
+            consumer = Consumer({"bootstrap.servers": world.bootstrap, "group.id": world.group})
+            consumer.commit(offsets=[commit], asynchronous=False)
+            consumer.close()
+            sink = Beginning(world.config(accept_gaps=True), connect(url))
+            thread = stack.enter_context(running(sink))
+            assert asked.wait(30)
+            warehouse.kill()
+        away.set()
+        asked.clear()
+        assert asked.wait(30), "it tries again"
+        with embedded(tmp_path, port):
+            world.client = connect(url)
+            wait_until(lambda: lag_of(admin, world.group, SUNK_TOPICS) == 0, "all is read", 60)
+            assert thread.is_alive()
+            assert world.query("SELECT first, last FROM leadline.sink_gaps") == [(low, low)]
 
 
-def plan_by_hand(world: World, group: str, first: int, last: int, at_ms: int, of: int = 1) -> Plan:
+def plan_by_hand(world: World, group: str, first: int, last: int, at_ms: int, of: int = 1, partition: int = 0) -> Plan:
     """The commit of a sink that died after it."""
     topic = LeadUnrouted.TOPIC.name
     topic_id = topic_admin.topic_ids(clients.admin(world.bootstrap), [topic])[topic]
-    plan = Plan("by-hand", at_ms, (Part(topic, topic_id, 0, first, last),))
+    plan = Plan("by-hand", at_ms, (Part(topic, topic_id, partition, first, last),))
     metadata = plan.metadata(plan.parts[0]).replace('"of":1', f'"of":{of}')
     consumer = Consumer({"bootstrap.servers": world.bootstrap, "group.id": group})
-    consumer.commit(offsets=[TopicPartition(topic, 0, first, metadata)], asynchronous=False)
+    consumer.commit(offsets=[TopicPartition(topic, partition, first, metadata)], asynchronous=False)
     consumer.close()
     return plan
 
@@ -402,22 +306,52 @@ def test_records_that_are_gone_unread_stop_it_unless_it_may_go_on(world: World) 
     admin = clients.admin(world.bootstrap)
     for future in admin.delete_records([TopicPartition(topic, 1, high + 4)]).values():
         future.result(20)
-    with world.sink() as process:
-        assert process.wait(30) != 0
+    gap = ("leads.unrouted", 1, high, high + 3, "the committed offset is below the log's start")
+    noted = f"SELECT topic, partition, first, last, why, accepted FROM {world.database}.sink_gaps"
+    for _ in range(2):
+        with world.sink() as process:
+            assert process.wait(30) != 0
+        assert world.query(noted) == [(*gap, False)], "once, however often it stops"
     assert f"offsets from {high} to {high + 3} are gone" in world.log.read_text()
     assert "LEADLINE_SINK_ACCEPT_GAPS" in world.log.read_text()
-    with world.sink(
-        sys.executable,
-        "-c",
-        SINK.replace("batch_rows=500", "accept_gaps=True, batch_rows=500"),
-        world.bootstrap,
-        world.url,
-        world.database,
-        world.group,
-    ) as process:
+    for _ in range(2):
+        sink = Sink(world.config(accept_gaps=True), connect(world.url))
+        with running(sink):
+            wait_until(lambda: lag_of(admin, world.group, (topic,)) == 0, "the gap is no lag", 30)
+            world.send(unrouted(5))
+            world.wait()
+    assert world.query(f"{noted} FINAL") == [(*gap, True)]
+    assert world.query(f"SELECT count() FROM {world.database}.sink_gaps") in ([(1,)], [(2,)])
+
+
+def test_a_gap_behind_which_nothing_follows_is_noted_once_and_is_no_lag(world: World) -> None:
+    """The log is empty: nothing that is read moves the commit past the gap."""
+    topic = LeadUnrouted.TOPIC.name
+    _, high = log_bounds(world.bootstrap, topic, 2)
+    for one in unrouted(10):
+        world.producer.produce(topic, None, encode(one), (), partition=2)
+    world.producer.flush()
+    plan_by_hand(world, world.group, high, high + 2, at_ms=1_000, partition=2)
+    admin = clients.admin(world.bootstrap)
+    for future in admin.delete_records([TopicPartition(topic, 2, high + 10)]).values():
+        future.result(20)
+    world.client.insert(  # the sink that died had three rows in, and its plan not settled
+        f"{world.database}.lead_events",
+        [row_of(record_of(event(LeadUnrouted))._replace(partition=2, offset=high + n)) for n in range(3)],
+        column_names=list(COLUMNS),
+    )
+    sink = Sink(world.config(accept_gaps=True), connect(world.url))
+    with running(sink):
+        wait_until(lambda: lag_of(admin, world.group, (topic,)) == 0, "no lag", 30)
+    rows = world.query(f"SELECT first, last, why, lost, accepted FROM {world.database}.sink_gaps ORDER BY first")
+    assert rows == [
+        (high, high + 2, DEAD_PLAN, False, True),
+        (high + 3, high + 9, "the committed offset is below the log's start", True, True),
+    ]
+    assert sink.metrics.registry.get_sample_value("leadline_sink_gap_records_total") == 7
+    with running(Sink(world.config(), connect(world.url))):
         world.send(unrouted(5))
         world.wait()
-        assert process.poll() is None
 
 
 def test_a_sink_without_its_table_says_what_to_do(world: World) -> None:
@@ -440,7 +374,7 @@ def test_the_table_takes_every_row_that_any_bytes_give(world: World) -> None:
     extremes = (0, 1, 2**31, 2**53, 2**63 - 1)
     records = [
         KafkaRecord(topic, p, 2**40, stamp, None, value)
-        for topic in SUNK_TOPICS
+        for topic in LEAD_TOPICS
         for p, stamp in enumerate(extremes)
         for value in (None, b"\xff", chance.randbytes(30), '{"source": "a\u0000b"}'.encode())
     ]

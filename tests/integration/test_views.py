@@ -190,7 +190,13 @@ def test_what_is_missing_of_a_log_shows_and_what_merges_collapse_does_not(client
     (found,) = client.query(f"SELECT * FROM {database}.completeness").named_results()
     assert client.command(f"SELECT count() FROM {database}.lead_events") == 1
     assert (found["topic"], found["first_offset"], found["last_offset"], found["events"]) == ("leads.unique", 0, 4, 4)
-    assert found["without_a_row"] == 1
+    assert (found["lost"], found["without_a_row"]) == (0, 1)
+    columns = ["topic", "topic_id", "partition", "first", "last", "why", "lost", "accepted"]
+    gaps = [["leads.unique", "a", 3, 3, 3, "gone", True, True], ["leads.unique", "a", 3, 9, 12, "gone", True, True]]
+    gaps.append(["leads.unique", "a", 3, 1, 2, "a plan of another log", False, True])
+    client.insert(f"{database}.sink_gaps", gaps, column_names=columns)
+    (found,) = client.query(f"SELECT * FROM {database}.completeness").named_results()
+    assert (found["lost"], found["without_a_row"]) == (1, 0)
 
 
 def test_every_column_of_every_view_is_explained(client: Client, database: str) -> None:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
-
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
-
-TIMEOUT_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +36,3 @@ def beginning_of(committed: int | None, low: int, high: int, stored: Callable[[]
     else:
         note, known = "the committed offset is below the log's start", max(committed, -1 if mark is None else mark + 1)
     return Beginning(low, note, (known, low) if known < low else None)
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """A partition's first offset and its end."""
-
-    low: int
-    high: int
-
-
-def bounds_of(admin: AdminClient, places: Iterable[TopicPartition]) -> dict[tuple[str, int], Bounds]:
-    """The logs' bounds, in two requests.
-
-    Raises:
-        KafkaException: the cluster does not answer.
-    """
-    asked = [TopicPartition(place.topic, place.partition) for place in places]
-    lows = admin.list_offsets({place: OffsetSpec.earliest() for place in asked})  # type: ignore[no-untyped-call]
-    highs = admin.list_offsets({place: OffsetSpec.latest() for place in asked})  # type: ignore[no-untyped-call]
-    return {
-        (place.topic, place.partition): Bounds(
-            lows[place].result(TIMEOUT_SECONDS).offset, highs[place].result(TIMEOUT_SECONDS).offset
-        )
-        for place in asked
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,13 +22,23 @@ class Batch:
     pending: Pending
     records: tuple[KafkaRecord, ...]
     fresh: bool
+    bytes: int = 0
+    oldest: int | None = None
+    """The earliest timestamp of its topics' first records."""
     abandoned: threading.Event = field(default_factory=threading.Event)
 
 
 class Lane:
     """One partition number of all sunk topics."""
 
-    def __init__(self, number: int, positions: Mapping[str, int], pending: list[Pending]) -> None:
+    def __init__(
+        self,
+        number: int,
+        positions: Mapping[str, int],
+        pending: list[Pending],
+        committed: Mapping[str, int] | None = None,
+    ) -> None:
+        """``committed`` where that is below the positions: what is between is done with."""
         self.number = number
         self.rows = 0
         self.bytes = 0
@@ -36,10 +46,23 @@ class Lane:
         self.flushed_at = float("-inf")
         self.positions = dict(positions)
         """Below which everything is read."""
-        self._committed = dict(positions)
+        self._committed = dict(positions if committed is None else committed)
         self._done = dict(positions)
         self._buffers: dict[str, list[KafkaRecord]] = {topic: [] for topic in sorted(positions)}
         self._pending = pending
+
+    @property
+    def held(self) -> int:
+        """Bytes in memory: what waits, and what is being inserted."""
+        return self.bytes + (0 if self.in_flight is None else self.in_flight.bytes)
+
+    @property
+    def oldest(self) -> int | None:
+        """The earliest timestamp, in milliseconds, of what is in memory; by the first record of each topic."""
+        found = [records[0].timestamp for records in self._buffers.values() if records]
+        if self.in_flight is not None and self.in_flight.oldest is not None:
+            found.append(self.in_flight.oldest)
+        return min(found, default=None)
 
     @property
     def recovering(self) -> bool:
@@ -110,19 +133,23 @@ class Lane:
             self._done[part.topic] = part.last + 1
         self.in_flight, self.flushed_at = None, now
 
-    def unsettled(self) -> dict[str, int]:
-        """The offsets that may be committed: below them everything is in the tables, or no record."""
-        busy = set() if self.in_flight is None else {part.topic for part in self.in_flight.pending.plan.parts}
-        for pending in self._pending:
-            busy.update(part.topic for part in pending.plan.parts)
-        found = {}
+    def done(self) -> Mapping[str, int]:
+        """The offset of each topic below which everything is in the tables, or no record."""
+        busy = self._busy()
         for topic, records in self._buffers.items():
-            if topic not in busy:
-                if not records:
-                    self._done[topic] = self.positions[topic]
-                if self._done[topic] > self._committed[topic]:
-                    found[topic] = self._done[topic]
-        return found
+            if not records and topic not in busy:
+                self._done[topic] = self.positions[topic]
+        return self._done
+
+    def unsettled(self) -> dict[str, int]:
+        """The offsets that may be committed: all that is done and not committed, of topics that no batch is under way
+        of."""
+        busy = self._busy()
+        return {t: offset for t, offset in self.done().items() if t not in busy and offset > self._committed[t]}
+
+    def _busy(self) -> set[str]:
+        under_way = [*self._pending, *([] if self.in_flight is None else [self.in_flight.pending])]
+        return {part.topic for pending in under_way for part in pending.plan.parts}
 
     def settled(self, offsets: Mapping[str, int]) -> None:
         """Kafka has these commits."""
@@ -132,9 +159,15 @@ class Lane:
         taken = [record for record in self._buffers[topic] if record.offset <= last]
         self._buffers[topic] = self._buffers[topic][len(taken) :]
         self.rows -= len(taken)
-        self.bytes -= sum(ROW_BYTES + len(record.value or b"") for record in taken)
+        self.bytes -= _bytes(taken)
         return taken
 
     def _fly(self, pending: Pending, parts: list[list[KafkaRecord]], *, fresh: bool) -> Batch:
-        self.in_flight = Batch(self, pending, tuple(record for part in parts for record in part), fresh)
+        records = tuple(record for part in parts for record in part)
+        oldest = min((part[0].timestamp for part in parts if part), default=None)
+        self.in_flight = Batch(self, pending, records, fresh, _bytes(records), oldest)
         return self.in_flight
+
+
+def _bytes(records: Sequence[KafkaRecord]) -> int:
+    return sum(ROW_BYTES + len(record.value or b"") for record in records)

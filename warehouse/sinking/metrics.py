@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -18,6 +19,7 @@ class SinkMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._topics: set[str] = set()
         self._collectors = {metric.name: self._collector(metric) for metric in metrics.SINK_METRICS}
 
     def _collector(self, metric: Metric) -> Any:
@@ -38,9 +40,21 @@ class SinkMetrics:
         elif records:
             self._of(metrics.SINK_FRESHNESS_SECONDS).observe(max(freshness_seconds, 0.0))
 
-    def waiting(self, records: int) -> None:
-        """So many records are read and not in the tables."""
+    def holding(self, records: int, size: int, *, paused: int) -> None:
+        """So many records are read and wait; so many bytes are in memory; so many partitions are not read for that."""
         self._of(metrics.SINK_WAITING).set(records)
+        self._of(metrics.SINK_HELD_BYTES).set(size)
+        self._of(metrics.SINK_PAUSED).set(paused)
+
+    def behind(self, records: Mapping[str, int], seconds: float) -> None:
+        """By topic, of the partitions that the sink has now; topics that it has none of are left out."""
+        gauge = self._of(metrics.SINK_LAG_RECORDS)
+        for topic in self._topics - set(records):
+            gauge.remove(topic)
+        self._topics = set(records)
+        for topic, number in records.items():
+            gauge.labels(topic).set(number)
+        self._of(metrics.SINK_LAG_SECONDS).set(max(seconds, 0.0))
 
     def failed(self, failure: Failure) -> None:
         """An insert failed and is tried again."""

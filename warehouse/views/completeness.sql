@@ -4,15 +4,30 @@ CREATE OR REPLACE VIEW {database}.completeness{on_cluster} (
     first_offset     UInt64                   COMMENT 'the lowest offset that is here',
     last_offset      UInt64                   COMMENT 'the highest',
     events           UInt64                   COMMENT 'how many rows came',
-    without_a_row    Int64                    COMMENT 'offsets between the two that gave no row: transaction markers hold no record; in a topic without transactions each is one that is missing; below 0 some came twice'
+    lost             UInt64                   COMMENT 'offsets between the two that the log no longer had when the sink went on: sink_gaps says when and why',
+    without_a_row    Int64                    COMMENT 'the other offsets between the two that gave no row: transaction markers hold no record; in a topic without transactions each is one that is missing; below 0 some came twice'
 ) AS
 SELECT
-    ingested._topic AS topic,
-    ingested._partition AS partition,
-    min(ingested.first) AS first_offset,
-    max(ingested.last) AS last_offset,
-    sum(ingested.rows) AS events,
-    toInt64(last_offset) - toInt64(first_offset) + 1 - toInt64(events) AS without_a_row
-FROM {database}.ingested
-GROUP BY topic, partition
+    seen.topic AS topic,
+    seen.partition AS partition,
+    seen.low AS first_offset,
+    seen.high AS last_offset,
+    seen.rows AS events,
+    toUInt64(arraySum(arrayMap(
+        gap -> greatest(0, toInt64(least(gap.2, seen.high)) - toInt64(greatest(gap.1, seen.low)) + 1), gone.gaps
+    ))) AS lost,
+    toInt64(seen.high) - toInt64(seen.low) + 1 - toInt64(seen.rows) - toInt64(lost) AS without_a_row
+FROM (
+    SELECT
+        ingested._topic AS topic, ingested._partition AS partition,
+        min(ingested.first) AS low, max(ingested.last) AS high, sum(ingested.rows) AS rows
+    FROM {database}.ingested
+    GROUP BY topic, partition
+) AS seen
+LEFT JOIN (
+    SELECT topic, partition, groupArray((toUInt64(first), toUInt64(last))) AS gaps
+    FROM (SELECT * FROM {database}.sink_gaps FINAL) AS noted
+    WHERE noted.lost AND noted.accepted
+    GROUP BY topic, partition
+) AS gone ON gone.topic = seen.topic AND gone.partition = seen.partition
 COMMENT 'Whether each partition of the log is here, whole and once.'

@@ -59,6 +59,40 @@ def test_an_idle_lane_is_due_at_once_and_a_busy_one_gathers() -> None:
     assert is_due(one, 301.0)
 
 
+def test_a_batch_is_as_large_as_what_came_while_the_one_before_was_inserted() -> None:
+    """Adaptive: one record where little comes, and more the longer inserts take."""
+    one = lane()
+    sizes = []
+    for now, came in enumerate((1, 2, 7, 40, 3)):
+        add(one, *(("x", one.positions["x"] + n) for n in range(came)))
+        assert is_due(one, now)
+        sizes.append(len(one.begin(one.plan("b", 0, IDS)).records))
+        one.finish(now)
+    assert sizes == [1, 2, 7, 40, 3]
+
+
+def test_what_is_held_is_what_waits_and_what_is_being_inserted() -> None:
+    one = lane()
+    one.add(KafkaRecord("x", 0, 0, 500, None, b"12345"))
+    one.add(KafkaRecord("y", 0, 0, 300, None, None))
+    assert (one.held, one.oldest) == (2 * ROW_BYTES + 5, 300)
+    one.begin(one.plan("b", 0, IDS))
+    one.add(KafkaRecord("x", 0, 1, 900, None, b"1"))
+    assert (one.bytes, one.held) == (ROW_BYTES + 1, 3 * ROW_BYTES + 6)
+    assert one.oldest == 300
+    one.finish(0.0)
+    assert (one.held, one.oldest) == (ROW_BYTES + 1, 900)
+    assert lane().oldest is None
+
+
+def test_offsets_that_are_passed_over_are_settled_at_once() -> None:
+    one = Lane(0, {"x": 10, "y": 5}, [], {"x": 4, "y": 5})
+    assert one.unsettled() == {"x": 10}, "or they would count as lag until something follows"
+    assert one.done() == {"x": 10, "y": 5}
+    one.settled({"x": 10})
+    assert one.unsettled() == {}
+
+
 def test_bytes_make_a_batch_too() -> None:
     one = lane()
     one.flushed_at = 0.0

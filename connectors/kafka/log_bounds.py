@@ -1,0 +1,37 @@
+"""Where partitions' logs begin and end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+TIMEOUT_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A partition has the offsets ``low <= offset < high``."""
+
+    low: int
+    high: int
+
+
+def bounds_of(admin: AdminClient, places: Iterable[TopicPartition]) -> dict[tuple[str, int], Bounds]:
+    """The logs' bounds by topic and partition, in two requests.
+
+    Raises:
+        KafkaException: the cluster does not answer, or has no such partition.
+    """
+    asked = [TopicPartition(place.topic, place.partition) for place in places]
+    lows = admin.list_offsets({place: OffsetSpec.earliest() for place in asked})  # type: ignore[no-untyped-call]
+    highs = admin.list_offsets({place: OffsetSpec.latest() for place in asked})  # type: ignore[no-untyped-call]
+    return {
+        (place.topic, place.partition): Bounds(
+            lows[place].result(TIMEOUT_SECONDS).offset, highs[place].result(TIMEOUT_SECONDS).offset
+        )
+        for place in asked
+    }
