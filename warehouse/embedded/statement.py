@@ -17,8 +17,8 @@ from warehouse.embedded.errors import INTO_OUTFILE_NOT_ALLOWED, NOT_IMPLEMENTED,
 # Possessive (``++``, ``*+``): a long literal that never ends must fail at once, not after backtracking. What cannot
 # matter is skipped in one match, tuples of literals included: an IN list may hold a million of them. ‘’ quote a
 # literal and “” a name, without escapes; a comment in /* */ may hold others, so it is no business of a pattern.
-# ``(?!)``, which never matches, is the last alternative because up to Python 3.11.4 a possessive repetition goes on where
-# its last alternative has looked, instead of where it began.
+# ``(?!)``, which never matches, is the last alternative because up to Python 3.11.4 a possessive repetition goes on
+# where its last alternative has looked, instead of where it began.
 _LINE_COMMENT: Final = rb"(?:--|//|\#[ !])[^\n]*+"
 _TOKEN: Final = re.compile(
     rb"(?P<skip>(?:"
