@@ -62,6 +62,10 @@ class Writer:
         self._sink, self._cluster, self._safe_seconds = sink, cluster, safe_seconds
         self._metrics, self._on_step = metrics, on_step
         self._types: dict[str, Sequence[Any]] = {}
+        self._by_topic: dict[str, list[Target]] = {}
+        for target in targets:
+            for topic in target.topics:
+                self._by_topic.setdefault(topic, []).append(target)
 
     def prepare(self) -> None:
         """Learn the tables' columns, and load what the driver loads at its first insert: with it, pandas.
@@ -96,16 +100,16 @@ class Writer:
             AbandonedError: the batch was taken from this member.
             SinkStoppedError: ClickHouse does not take it, and trying again would not help.
         """
-        contents = [(record, content_of(record)) for record in batch.records]
+        pairs: dict[str, list[Pair]] = {target.table: [] for target in self._targets}
+        for record in batch.records:
+            content = content_of(
+                record
+            )  # let go of with its record: many of them at once would keep the collector busy
+            for target in self._by_topic[record.topic]:
+                pairs[target.table] += [(record, row) for row in target.rows_of(record, content)]
         for target in self._targets:
-            pairs = [
-                (record, row)
-                for record, content in contents
-                if record.topic in target.topics
-                for row in target.rows_of(record, content)
-            ]
-            if pairs:
-                self._write_table(batch, target, pairs)
+            if found := pairs.pop(target.table):
+                self._write_table(batch, target, found)
                 self._on_step(f"inserted {target.table}")
 
     def _write_table(self, batch: Batch, target: Target, pairs: list[Pair]) -> None:
