@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -10,6 +11,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
 from warehouse.errors import WarehouseError
+
+# What the driver logs it raises too. Where a process has set up no log, it would be on the terminal.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
 def connect(url: str, *, database: str = "default", **options: Any) -> Client:

@@ -20,8 +20,8 @@ def lag_of(admin: AdminClient, group: str, topics: tuple[str, ...]) -> int | Non
     if any(topic not in metadata for topic in topics):
         return None
     places = [TopicPartition(topic, partition) for topic in topics for partition in metadata[topic].partitions]
-    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-    committed = {(p.topic, p.partition): p.offset for p in asked[group].result(TIMEOUT_SECONDS).topic_partitions}
+    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=TIMEOUT_SECONDS)
+    committed = {(p.topic, p.partition): p.offset for p in asked[group].result().topic_partitions}
     lag = 0
     for place, bounds in bounds_of(admin, places).items():
         position = committed.get(place, -1)

@@ -27,11 +27,10 @@ def bounds_of(admin: AdminClient, places: Iterable[TopicPartition]) -> dict[tupl
         KafkaException: the cluster does not answer, or has no such partition.
     """
     asked = [TopicPartition(place.topic, place.partition) for place in places]
-    lows = admin.list_offsets({place: OffsetSpec.earliest() for place in asked})  # type: ignore[no-untyped-call]
-    highs = admin.list_offsets({place: OffsetSpec.latest() for place in asked})  # type: ignore[no-untyped-call]
+    within = {"request_timeout": TIMEOUT_SECONDS}  # and what it raises then is a KafkaException
+    lows = admin.list_offsets({place: OffsetSpec.earliest() for place in asked}, **within)  # type: ignore[no-untyped-call]
+    highs = admin.list_offsets({place: OffsetSpec.latest() for place in asked}, **within)  # type: ignore[no-untyped-call]
     return {
-        (place.topic, place.partition): Bounds(
-            lows[place].result(TIMEOUT_SECONDS).offset, highs[place].result(TIMEOUT_SECONDS).offset
-        )
+        (place.topic, place.partition): Bounds(lows[place].result().offset, highs[place].result().offset)
         for place in asked
     }

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from warehouse.embedded.context import Context, entered
-from warehouse.embedded.errors import BAD_ARGUMENTS, ClickHouseError
+from warehouse.embedded.errors import BAD_ARGUMENTS, INCORRECT_DATA, ClickHouseError
 from warehouse.embedded.sessions import Sessions, SessionTerms
 from warehouse.embedded.spool import spooled
 from warehouse.embedded.statement import Statement, quote, verb
@@ -180,12 +180,24 @@ class Engine:
                 yield session
             finally:
                 session.close()
-        except RuntimeError as error:  # ChdbError is one too
-            raise ClickHouseError.from_engine(str(error)) from error
+        except (RuntimeError, UnicodeDecodeError) as error:  # ChdbError is one too
+            raise ClickHouseError.from_engine(_words(error)) from error
         finally:
             with self._idle:
                 self._running -= 1
                 self._idle.notify_all()
+
+
+def _words(error: Exception) -> str:
+    """The engine's words of an error, which quote what failed: that need not be UTF-8. Python 3.11.2 leaves nothing
+    of them then, but that a value was quoted."""
+    undecoded = error.__cause__ if isinstance(error, RuntimeError) else error
+    if isinstance(undecoded, UnicodeDecodeError):
+        return undecoded.object.decode("utf-8", "replace")
+    words = str(error)
+    if words.removeprefix("Streaming query failed:").strip():
+        return words
+    return f"Code: {INCORRECT_DATA}. DB::Exception: A value that is no UTF-8. (INCORRECT_DATA)"
 
 
 def _connect(target: str) -> Connection:
