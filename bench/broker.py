@@ -93,8 +93,13 @@ def write(bootstrap: str, topic: str, records: Iterable[tuple[bytes | None, byte
     Raises:
         BenchmarkError: some are not.
     """
+    write_to_topics(bootstrap, ((topic, key, value) for key, value in records))
+
+
+def write_to_topics(bootstrap: str, records: Iterable[tuple[str, bytes | None, bytes]]) -> None:
+    """As :func:`write`, each record with its topic."""
     producer = clients.producer(bootstrap, log_level=0)  # as above
-    for key, value in records:
+    for topic, key, value in records:
         while True:
             try:
                 producer.produce(topic, key=key, value=value)
@@ -102,4 +107,4 @@ def write(bootstrap: str, topic: str, records: Iterable[tuple[bytes | None, byte
             except BufferError:
                 producer.poll(0.1)
     if left := producer.flush(TIMEOUT_SECONDS):
-        raise BenchmarkError(f"Kafka has not acknowledged {left:,} records of {topic} within {TIMEOUT_SECONDS:g} s")
+        raise BenchmarkError(f"Kafka has not acknowledged {left:,} records within {TIMEOUT_SECONDS:g} s")

@@ -67,6 +67,11 @@ def _reader(model: type[BaseModel]) -> Any:
     return fastavro.parse_schema(schema_of(model))
 
 
+def prefix_of(model: type[BaseModel]) -> bytes:
+    """What a value begins with that is written by the latest released schema of a model's subject."""
+    return _writer(model)[0]
+
+
 def encode(message: Message) -> bytes:
     """The wire bytes of an event, by the latest released schema of its subject."""
     prefix, schema = _writer(type(message))

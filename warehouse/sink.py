@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -21,22 +22,27 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from connectors.kafka import clients
 from connectors.kafka.log_reader import as_record
+from warehouse.sinking.abandoned import AbandonedError
 from warehouse.sinking.config import SinkConfig, consumer_of
 from warehouse.sinking.failures import Failure, failure_of
 from warehouse.sinking.gaps import Gap, note_gaps
-from warehouse.sinking.inserting import AbandonedError, SinkStoppedError, Writer
-from warehouse.sinking.lane import Batch, Lane
+from warehouse.sinking.inserting import SinkStoppedError, Writer
+from warehouse.sinking.intake import Batch, Intake
 from warehouse.sinking.metrics import SinkMetrics
-from warehouse.sinking.plans import Plan, PlanError, replanned
+from warehouse.sinking.others import records_of
+from warehouse.sinking.plans import Partition, PlanError, batch_of
 from warehouse.sinking.resuming import resume
-from warehouse.sinking.targets import SUNK_TOPICS, TARGETS
+from warehouse.sinking.tables import SUNK_TOPICS, TABLES
 
 __all__ = ["Sink", "SinkConfig", "SinkStoppedError"]
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS: Final = 0.02
+READ_RECORDS: Final = 5_000
+"""How many are taken from the client at once: more would keep all else waiting, a plan included."""
 RETRY_SECONDS: Final = 0.2
+ANSWER_SECONDS: Final = 1.0
 REPORT_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 10.0
 """How long a sink that is asked to stop waits for the inserts under way."""
@@ -58,10 +64,11 @@ class Sink:
         self._assigned: list[TopicPartition] = []
         self._begin_at: float | None = None
         """When what is assigned is to be read (again) from what is committed; None when it is being read."""
-        self._lanes: dict[int, Lane] = {}
+        self._intake = Intake({})
         self._topic_ids: Mapping[str, str] = {}
         self._running: dict[Future[None], Batch] = {}
-        self._paused: set[tuple[str, int]] = set()
+        self._paused: set[Partition] = set()
+        self._committed_at = self._asked_at = float("-inf")
         self._gaps: set[Gap] = set()
         self._reported_at = float("-inf")
         self._failure: Exception | None = None
@@ -86,12 +93,13 @@ class Sink:
             self._writer = Writer(
                 self._client,
                 self._config.database,
-                TARGETS,
+                TABLES,
                 sink=self._config.group,
                 cluster=self._cluster,
                 safe_seconds=self._config.safe_seconds,
                 metrics=self.metrics,
                 on_step=self._on_step,
+                others=partial(records_of, self._config.bootstrap),
             )
             self._writer.prepare()
             self._consumer.subscribe(
@@ -106,40 +114,45 @@ class Sink:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _step(self) -> None:
-        for message in self._consumer.consume(self._config.batch_rows, timeout=POLL_SECONDS):
-            self._take(message)
+        config = self._config
+        messages = self._consumer.consume(min(config.batch_rows, READ_RECORDS), timeout=POLL_SECONDS)
+        if self._intake.abandoned.is_set():
+            log.warning("stood still for longer than a session, beginning again")
+            self._begin_later()
+        self._intake.abandoned.renew()
+        # Only now: a rebalance within that read has made another one.
+        add = self._intake.add
+        for message in messages:
+            if message.error() is None:
+                add(as_record(message))
+            else:
+                self._heed(message)
         if self._failure is not None:
             raise self._failure
         if self._begin_at is not None and time.monotonic() >= self._begin_at and not self._running:
             self._begin()
         self._harvest()
-        for lane in list(self._lanes.values()):
-            batch = lane.recovered()
-            if batch is not None and (batch.pending.whole or self._replan(batch)):
-                self._insert(batch)
+        self._await()
+        for batch in self._intake.recovered():
+            self._insert(batch)
         now = time.monotonic()
-        due = [lane for lane in self._lanes.values() if self._is_due(lane, now)]
-        if due:
-            self._plan(due)
-        idle = [lane for lane in self._lanes.values() if not lane.rows and now - lane.flushed_at > POLL_SECONDS]
-        if any(lane.in_flight is None and lane.unsettled() for lane in idle):
-            self._settle(idle)
+        rows, size = config.batch_rows, config.batch_bytes
+        if len(self._intake.in_flight) < config.inserts and self._intake.due(
+            now, rows=rows, size=size, seconds=config.batch_seconds
+        ):
+            self._plan(now)
+        # The next plan settles too, so only where none is to come.
+        if not self._intake.waits and now - self._committed_at >= config.batch_seconds:
+            self._settle()
         self._balance()
         self._report(now)
 
-    def _is_due(self, lane: Lane, now: float) -> bool:
-        config = self._config
-        return lane.due(now, rows=config.batch_rows, size=config.batch_bytes, seconds=config.batch_seconds)
-
-    def _take(self, message: Message) -> None:
+    def _heed(self, message: Message) -> None:
+        """A message that is no record."""
         error = message.error()
-        if error is None:
-            record = as_record(message)
-            if (lane := self._lanes.get(record.partition)) is not None:
-                lane.add(record)
-        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public name
-            if (lane := self._lanes.get(message.partition() or 0)) is not None:
-                lane.reached_end(message.topic() or "", message.offset() or 0)
+        assert error is not None  # noqa: S101  # only such come here
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public name
+            self._intake.reached_end(message.topic() or "", message.partition() or 0, message.offset() or 0)
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             log.warning("the log has no such offset", error=str(error))
             self._begin_later()
@@ -168,9 +181,8 @@ class Sink:
 
     def _drop(self) -> None:
         """Forget what is in hand: whoever has the partitions reads it again, and makes planned batches again."""
-        for batch in self._running.values():
-            batch.abandoned.set()
-        self._lanes.clear()
+        self._intake.abandoned.set()
+        self._intake = Intake({})
         self._begin_at = None
 
     def _begin_later(self) -> None:
@@ -179,9 +191,12 @@ class Sink:
 
     def _begin(self) -> None:
         """Outside of callbacks: read what is assigned from what is committed, and learn which batches are pending."""
+        group, held_seconds = self._config.group, self._config.session_timeout_seconds
         try:
-            found = resume(self._consumer, self._admin, self._assigned, self._writer.highest)
+            found = resume(self._consumer, self._admin, group, self._assigned, self._writer.highest, held_seconds)
             self._accept(found.gaps)
+            for batch in found.cut:
+                self._writer.doubt(batch)
         except PlanError as error:
             raise SinkStoppedError(str(error)) from error
         except (KafkaException, Error) as error:
@@ -193,16 +208,11 @@ class Sink:
             self._consumer.assign([])
             self._begin_later()
             return
-        self._lanes, self._topic_ids = dict(found.lanes), found.topic_ids
+        self._intake, self._topic_ids = found.intake, found.topic_ids
         self._begin_at = None
-        starts = [
-            TopicPartition(topic, lane.number, position)
-            for lane in self._lanes.values()
-            for topic, position in lane.positions.items()
-        ]
+        starts = _commits(found.intake.positions)
         self._consumer.assign(starts)
-        pending = sum(lane.recovering for lane in self._lanes.values())
-        log.info("sink assigned", partitions=len(starts), lanes=len(self._lanes), pending=pending)
+        log.info("sink assigned", partitions=len(starts), pending=found.intake.recovering)
         self._on_ready()
 
     def _accept(self, gaps: Sequence[Gap]) -> None:
@@ -223,36 +233,47 @@ class Sink:
         for gap in lost:
             self.metrics.gap(gap.last - gap.first + 1)
 
-    def _replan(self, batch: Batch) -> bool:
-        plan = replanned(batch.pending, _name())
-        return self._commit([TopicPartition(p.topic, p.partition, p.first, plan.metadata(p)) for p in plan.parts])
+    def _await(self) -> None:
+        """Ask whether the members that make torn batches have settled them."""
+        awaited = self._intake.awaited
+        if not awaited or time.monotonic() - self._asked_at < RETRY_SECONDS:
+            return
+        self._asked_at = time.monotonic()
+        asked = [TopicPartition(topic, partition) for topic, partition in set(awaited.values())]
+        try:
+            found = self._consumer.committed(asked, timeout=ANSWER_SECONDS)
+        except KafkaException as error:
+            log.warning("whether others have settled is not known, trying again", error=str(error)[:200])
+            return
+        planned = {(place.topic, place.partition): batch_of(place.metadata) for place in found if place.error is None}
+        for batch, first in list(awaited.items()):
+            if first in planned and planned[first] != batch:
+                self._intake.go_on(batch)
 
-    def _plan(self, lanes: Sequence[Lane]) -> None:
-        """Plan a batch of each lane, all in one commit; then insert them."""
-        plans = [(lane, lane.plan(_name(), time.time_ns() // 1_000_000, self._topic_ids)) for lane in lanes]
-        offsets = [
-            TopicPartition(part.topic, part.partition, part.first, plan.metadata(part))
-            for _, plan in plans
-            for part in plan.parts
-        ]
-        settled = {lane.number: _beside(lane.unsettled(), plan) for lane, plan in plans}
-        if not self._commit([*offsets, *_commits(settled)]):
+    def _plan(self, now: float) -> None:
+        """Plan a batch and settle what else is done, in one commit; then insert it."""
+        intake, config = self._intake, self._config
+        at_ms = time.time_ns() // 1_000_000
+        plan = intake.plan(uuid4().hex[:16], at_ms, self._topic_ids, rows=config.batch_rows, size=config.batch_bytes)
+        planned = {(part.topic, part.partition) for part in plan.parts}
+        settled = {at: offset for at, offset in intake.unsettled().items() if at not in planned}
+        parts = [TopicPartition(part.topic, part.partition, part.first, plan.metadata(part)) for part in plan.parts]
+        if not self._commit([*parts, *_commits(settled)]):
             return
         self._on_step("planned")
-        for lane, plan in plans:
-            lane.settled(settled[lane.number])
-            self._insert(lane.begin(plan))
+        intake.settled(settled)
+        self._insert(intake.begin(plan, now))
 
-    def _settle(self, lanes: Sequence[Lane]) -> None:
+    def _settle(self) -> None:
         """Commit what is done, so that nothing counts as lag."""
-        settled = {lane.number: lane.unsettled() for lane in lanes}
+        settled = self._intake.unsettled()
         if self._commit(_commits(settled)):
-            for lane in lanes:
-                lane.settled(settled[lane.number])
+            self._intake.settled(settled)
 
     def _commit(self, offsets: list[TopicPartition]) -> bool:
         if not offsets:
             return True
+        self._committed_at = time.monotonic()
         try:
             for place in self._consumer.commit(offsets=offsets, asynchronous=False) or ():
                 if place.error is not None:
@@ -275,10 +296,9 @@ class Sink:
                 future.result()
             except AbandonedError:
                 continue
-            if self._lanes.get(batch.lane.number) is batch.lane:
-                batch.lane.finish(time.monotonic())
-                oldest = min((record.timestamp for record in batch.records), default=0)
-                self.metrics.inserted(len(batch.records), time.time() - oldest / 1000, recovered=not batch.fresh)
+            if self._intake.finish(batch):
+                age = 0.0 if batch.oldest is None else time.time() - batch.oldest / 1000
+                self.metrics.inserted(len(batch.records), age, recovered=not batch.fresh)
 
     def _finish(self, seconds: float) -> None:
         """Wait for the inserts under way, and settle them."""
@@ -287,17 +307,15 @@ class Sink:
             self._harvest()
         except SinkStoppedError as error:
             self._failure = error
-        self._settle(list(self._lanes.values()))
+        self._settle()
 
     def _balance(self) -> None:
-        """Pause the partitions of lanes in which too much waits, those a pending batch needs left out. What was paused
-        before a new beginning is resumed here too: its lanes are empty."""
+        """Pause the partitions in which too much waits, those a pending batch needs left out. What was paused before a
+        new beginning is resumed here too: nothing waits in it."""
         config = self._config
-        crowded = sum(lane.held for lane in self._lanes.values()) >= config.held_bytes
-        full: set[tuple[str, int]] = set()
-        for lane in self._lanes.values():
-            if crowded or lane.rows >= 2 * config.batch_rows or lane.bytes >= 2 * config.batch_bytes:
-                full.update((topic, lane.number) for topic in lane.positions if not lane.wants(topic))
+        crowded = self._intake.held >= config.held_bytes
+        # More than a batch of one is of no use, since a partition is in one at a time.
+        full = self._intake.full(rows=0 if crowded else config.batch_rows, size=0 if crowded else config.batch_bytes)
         if full == self._paused:
             return
         for places, act in ((full - self._paused, self._consumer.pause), (self._paused - full, self._consumer.resume)):
@@ -306,33 +324,18 @@ class Sink:
         self._paused = full
 
     def _report(self, now: float) -> None:
-        lanes = self._lanes.values()
-        self.metrics.holding(
-            sum(lane.rows for lane in lanes), sum(lane.held for lane in lanes), paused=len(self._paused)
-        )
+        intake = self._intake
+        self.metrics.holding(intake.rows, intake.held, paused=len(self._paused))
         if now - self._reported_at < REPORT_SECONDS:
             return
         self._reported_at = now
-        oldest = min((lane.oldest for lane in lanes if lane.oldest is not None), default=None)
         behind: Counter[str] = Counter()
-        for lane in lanes:
-            for topic, done in lane.done().items():
-                # What the last answer to a fetch said: nobody is asked.
-                _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, lane.number), cached=True)
-                behind[topic] += max(end - done, 0)
-        self.metrics.behind(behind, 0.0 if oldest is None else time.time() - oldest / 1000)
+        for (topic, partition), done in intake.done().items():
+            # What the last answer to a fetch said: nobody is asked.
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
+            behind[topic] += max(end - done, 0)
+        self.metrics.behind(behind, 0.0 if intake.oldest is None else time.time() - intake.oldest / 1000)
 
 
-def _name() -> str:
-    return uuid4().hex[:16]
-
-
-def _beside(settled: Mapping[str, int], plan: Plan) -> dict[str, int]:
-    planned = {part.topic for part in plan.parts}
-    return {topic: offset for topic, offset in settled.items() if topic not in planned}
-
-
-def _commits(settled: Mapping[int, Mapping[str, int]]) -> list[TopicPartition]:
-    return [
-        TopicPartition(topic, lane, offset) for lane, offsets in settled.items() for topic, offset in offsets.items()
-    ]
+def _commits(offsets: Mapping[Partition, int]) -> list[TopicPartition]:
+    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]

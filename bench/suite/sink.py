@@ -7,33 +7,31 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from clickhouse_connect.driver.client import Client
 
-from bench.broker import write
+from bench.broker import write_to_topics
 from bench.contender import Process, running, throughput
 from bench.errors import BenchmarkError
+from bench.lead_records import RECORDS_OF_A_SALE, event, sales
 from bench.registry import Samples, benchmark
 from bench.session import REPOSITORY, Session
 from connectors.kafka import clients
 from leadline.stack.ports import HOST, PortLeases
 from schemas.codec import encode
-from schemas.events import Event, LeadDelivered, LeadDuplicate
-from schemas.identity import event_id
+from schemas.events import LeadDelivered, LeadDuplicate
 from warehouse.client import connect
 from warehouse.errors import WarehouseError
 from warehouse.migrate import migrate
-from warehouse.sinking.targets import SUNK_TOPICS
+from warehouse.sinking.tables import SUNK_TOPICS
 
-RECORDS: Final = 400_000
+RECORDS: Final = 1_400_000
 RATE: Final = 1_000
 SECONDS: Final = 15
 WARM_UP_SECONDS: Final = 3
@@ -49,23 +47,38 @@ class Warehouse:
     client: Client
 
 
-@benchmark("sink", unit="events/s", summary="events from Kafka into the embedded engine")
+@benchmark("sink", unit="events/s", summary="events from Kafka into one table of the embedded engine")
 def sink(session: Session) -> Samples:
-    """A backlog of two topics, taken in; counted in the table."""
-    records, found = session.records or RECORDS, []
+    """A backlog of duplicates and sales, counted in ``lead_events``."""
+    records = session.records or RECORDS
+    return _taken_in(session, "sink", records // 2 * 2, lambda: _duplicates_and_sales(records // 2))
+
+
+@benchmark("sink-leads", unit="events/s", summary="every event of leads sold from Kafka into all tables")
+def sink_leads(session: Session) -> Samples:
+    """A backlog of leads sold, of seven events and fifteen rows in four tables each, counted in ``lead_events``."""
+    leads = (session.records or RECORDS) // RECORDS_OF_A_SALE
+    return _taken_in(session, "sink-leads", leads * RECORDS_OF_A_SALE, lambda: sales(leads))
+
+
+def _taken_in(session: Session, name: str, count: int, made: Callable[[], Iterator[tuple[str, bytes]]]) -> Samples:
+    found = []
     for number in range(1, session.rounds + 1):
         _topics(session)
-        for model in (LeadDuplicate, LeadDelivered):
-            values = ((None, encode(_event(model, uuid4()))) for _ in range(records // 2))
-            write(session.broker.bootstrap, model.TOPIC.name, values)
+        write_to_topics(session.broker.bootstrap, ((topic, None, value) for topic, value in made()))
         with ExitStack() as stack:
-            warehouse = stack.enter_context(_warehouse(session, f"sink-{number}"))
-            progress = stack.enter_context(session.progress("sink", records))
-            process = stack.enter_context(_sink(session, warehouse, f"sink-{number}"))
-            rate = throughput(lambda: _count(warehouse), records // 2 * 2, [process], progress)  # noqa: B023
-        found.append(rate)
-        session.report(number, "leadline", rate, "events/s")
+            warehouse = stack.enter_context(_warehouse(session, f"{name}-{number}"))
+            progress = stack.enter_context(session.progress(name, count))
+            process = stack.enter_context(_sink(session, warehouse, f"{name}-{number}"))
+            found.append(throughput(lambda: _count(warehouse), count, [process], progress))  # noqa: B023
+        session.report(number, "leadline", found[-1], "events/s")
     return {"leadline": found}
+
+
+def _duplicates_and_sales(of_each: int) -> Iterator[tuple[str, bytes]]:
+    for _ in range(of_each):
+        for model in (LeadDuplicate, LeadDelivered):
+            yield model.TOPIC.name, encode(event(model, uuid4()))
 
 
 @benchmark(
@@ -100,7 +113,7 @@ def _delays(session: Session, warehouse: Warehouse) -> list[float]:
     while (now := time.monotonic() - started) < SECONDS + START_SECONDS and sum(seen.values()) < len(places):
         while produced < min(int(now * RATE), len(places)):
             partition, _ = places[produced]
-            value = encode(_event(LeadDuplicate, uuid4()))
+            value = encode(event(LeadDuplicate, uuid4()))
             producer.produce(LeadDuplicate.TOPIC.name, value=value, partition=partition)
             sent[partition].append(time.monotonic())
             produced += 1
@@ -169,36 +182,3 @@ def _wait_for(ready: Path) -> None:
 
 def _count(warehouse: Warehouse) -> int:
     return int(warehouse.client.query("SELECT count() FROM bench.lead_events").result_rows[0][0])
-
-
-def _event(model: type[Event], lead_id: UUID) -> Event:
-    now = datetime.now(UTC)
-    details: dict[type[Event], dict[str, object]] = {
-        LeadDuplicate: {"duplicate_of": UUID(int=1), "rule": "duplicate.person", "first_seen_at": now},
-        LeadDelivered: {
-            "buyer": "sunpath",
-            "campaign": "west",
-            "price": Decimal("12.5"),
-            "reference": "R-1",
-            "company": "sun",
-            "payout": Decimal("7.25"),
-            "exclusive": True,
-            "route": "west-first",
-            "tier": "first",
-            "decision": 0,
-            "declines": [],
-        },
-    }
-    return model.model_validate(
-        {
-            "event_id": event_id(lead_id, model.STEP),
-            "lead_id": lead_id,
-            "received_at": now - timedelta(seconds=1),
-            "occurred_at": now,
-            "release": "0123456789abcdef",
-            "vertical": "solar",
-            "source": "quoteharbor",
-            "person": "p" * 32,
-            **details[model],
-        }
-    )

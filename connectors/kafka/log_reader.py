@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -13,6 +14,8 @@ from schemas.record import KafkaRecord
 
 TIMEOUT_SECONDS = 30.0
 BATCH_RECORDS: Final = 10_000
+RANGES_KBYTES: Final = 16 * 1024
+"""What may be read ahead of several ranges."""
 BATCH_SECONDS: Final = 0.05
 """What a batch may wait for more: the last one of a range, or a short range, does so for nothing."""
 
@@ -103,9 +106,51 @@ def read_range(
         consumer.close()
 
 
+def read_ranges(bootstrap: str, ranges: Sequence[tuple[str, int, int, int]]) -> Iterator[list[Message]]:
+    """Batches, empty ones too, of the committed records of several partitions at once: topic, partition, first and end
+    of each. All that they hold, or an error.
+
+    Raises:
+        KafkaException: the broker does not answer, or a range is not in the log: no longer (``_AUTO_OFFSET_RESET``), or
+            not all of it now (``_PARTITION_EOF``).
+    """
+    stops = {(topic, partition): end for topic, partition, first, end in ranges if first < end}
+    consumer = clients.reader(bootstrap, **{"queued.max.messages.kbytes": RANGES_KBYTES})
+    try:
+        consumer.assign(
+            [TopicPartition(topic, partition, first) for topic, partition, first, end in ranges if first < end]
+        )
+        heard = time.monotonic()
+        while stops:
+            batch = []
+            messages = consumer.consume(BATCH_RECORDS, timeout=BATCH_SECONDS)
+            for message in messages:
+                at, position, error = (
+                    (message.topic() or "", message.partition() or 0),
+                    message.offset() or 0,
+                    message.error(),
+                )
+                stop = stops.get(at, 0)
+                if error is None:
+                    if position < stop:
+                        batch.append(message)
+                    position += 1
+                elif error.code() != KafkaError._PARTITION_EOF or position < stop:  # noqa: SLF001  # its public name
+                    raise KafkaException(error)
+                if at in stops and position >= stop:
+                    del stops[at]
+                    consumer.pause([TopicPartition(*at)])
+            heard = time.monotonic() if messages else heard
+            if time.monotonic() - heard > TIMEOUT_SECONDS:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+            yield batch
+    finally:
+        consumer.close()
+
+
 def as_record(message: Message) -> KafkaRecord:
     """A librdkafka message, which is no error, as a plain record."""
-    read = cast("Any", message)  # its stubs allow None, for errors
+    read: Any = message  # its stubs allow None, for errors
     headers = read.headers()
     return KafkaRecord(
         read.topic(),
@@ -114,5 +159,5 @@ def as_record(message: Message) -> KafkaRecord:
         read.timestamp()[1],
         read.key(),
         read.value(),
-        tuple(pair for pair in headers if pair[1] is not None) if headers else (),
+        tuple([pair for pair in headers if pair[1] is not None]) if headers else (),
     )

@@ -35,7 +35,7 @@ def status(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = 
             admin = environment.admin_of(settings)
             for stage in PIPELINE:
                 lags[stage.name] = lag_of(admin, group_of(stage.name), tuple(t.name for t in stage.reads))
-            from warehouse.sinking.targets import SUNK_TOPICS
+            from warehouse.sinking.tables import SUNK_TOPICS
 
             lags["sink"] = lag_of(admin, SINK_GROUP, SUNK_TOPICS)
         except KafkaException as error:

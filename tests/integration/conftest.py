@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from clickhouse_connect.driver.client import Client
 from kit.full_stack import wait_until
 from kit.sink_world import World
 
 from connectors.kafka import clients, topic_admin
 from schemas.topics import CATALOGUE
+from warehouse.client import connect
 from warehouse.migrate import migrate
+
+
+@pytest.fixture(scope="module")
+def client(clickhouse_url: str) -> Iterator[Client]:
+    """A client of the warehouse that tests share."""
+    with connect(clickhouse_url) as client:
+        yield client
+
+
+@pytest.fixture
+def rows(client: Client, database: str) -> Callable[..., list[tuple[Any, ...]]]:
+    """Rows of a statement; ``{d}`` is the test's database."""
+
+    def rows(sql: str, **settings: Any) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in client.query(sql.replace("{d}", database), settings=settings).result_rows]
+
+    return rows
 
 
 @pytest.fixture(scope="module")

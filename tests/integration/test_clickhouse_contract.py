@@ -11,7 +11,7 @@ import json
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -46,22 +46,6 @@ TABLES = (
 )
 """A table, and two that materialized views fill from it."""
 COUNTS = "SELECT (SELECT count() FROM {d}.t), (SELECT count() FROM {d}.seen), (SELECT sum(rows) FROM {d}.sums)"
-
-
-@pytest.fixture(scope="module")
-def client(clickhouse_url: str) -> Iterator[Client]:
-    with connect(clickhouse_url) as client:
-        yield client
-
-
-@pytest.fixture
-def rows(client: Client, database: str) -> Rows:
-    """Rows of a statement; ``{d}`` is the test's database."""
-
-    def rows(sql: str, **settings: Any) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in client.query(sql.replace("{d}", database), settings=settings).result_rows]
-
-    return rows
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from kit.events import event, record_of
 from kit.full_stack import wait_until
+from kit.written_tables import WrittenTables
 
 from connectors.kafka import clients, topic_admin
 from connectors.kafka.log_reader import as_record, partitions_of, read_range
@@ -24,7 +25,6 @@ from schemas.record import KafkaRecord
 from streams.topology import all_topics
 from warehouse.client import connect
 from warehouse.migrate import migrate, migrations
-from warehouse.rows import COLUMNS, row_of
 from warehouse.views import views
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
@@ -203,8 +203,7 @@ def test_a_journey(run: Run, clickhouse_url: str, database: str) -> None:
     assert (unknown.returncode, unknown.stdout) == (1, b"")
     assert b"`leadline status`" in unknown.stderr
     lead_id = uuid4()
-    rows = [row_of(record_of(event(model, lead_id))) for model in (LeadDelivered, LeadValidated)]
-    client.insert(f"{database}.lead_events", rows, column_names=list(COLUMNS))
+    WrittenTables(client, database).put(record_of(event(model, lead_id)) for model in (LeadDelivered, LeadValidated))
     events = result(run("journey", str(lead_id), "--json"))
     assert [(e["stage"], e["outcome"]) for e in events] == [("validation", "validated"), ("delivery", "delivered")]
     assert events[1]["attributes"]["reference"] == "R-1"
@@ -217,9 +216,7 @@ def test_a_query(run: Run, clickhouse_url: str, database: str) -> None:
     client = connect(clickhouse_url)
     migrate(client, database)
     lead_id = uuid4()
-    client.insert(
-        f"{database}.lead_events", [row_of(record_of(event(LeadDelivered, lead_id)))], column_names=list(COLUMNS)
-    )
+    WrittenTables(client, database).put([record_of(event(LeadDelivered, lead_id))])
     sql = "SELECT lead_id, outcome, price FROM lead_events FINAL WHERE lead_id = {lead:UUID}"
     shown = run("query", sql, "--param", f"lead={lead_id}")
     assert (shown.returncode, str(lead_id).encode() in shown.stdout, b"1 row" in shown.stdout) == (0, True, True)
@@ -275,8 +272,7 @@ def test_watching_the_funnel(run: Run, clickhouse_url: str, database: str) -> No
     client = connect(clickhouse_url)
     migrate(client, database)
     lead_id = uuid4()
-    rows = [row_of(record_of(event(model, lead_id))) for model in (LeadDelivered, LeadValidated)]
-    client.insert(f"{database}.lead_events", rows, column_names=list(COLUMNS))
+    WrittenTables(client, database).put(record_of(event(model, lead_id)) for model in (LeadDelivered, LeadValidated))
     funnel = result(run("watch", "--once", "--json"))
     assert (funnel["validated"], funnel["delivered"], funnel["dead"]) == (1, 1, 0)
     assert b"delivered" in run("watch", "--once").stdout

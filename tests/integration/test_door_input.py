@@ -128,6 +128,26 @@ def test_data_that_ends_early_is_an_error_and_stores_nothing(warehouse: Warehous
     assert counts(warehouse, table) == [ROWS, ROWS]
 
 
+UNREADABLE = ("6", "117")
+"""CANNOT_PARSE_TEXT; or INCORRECT_DATA, where Python has left nothing of the engine's words, as 3.11.2 does."""
+
+
+def test_an_error_that_quotes_what_is_no_utf8_has_its_code(warehouse: Warehouse, table: str) -> None:
+    file = io.BytesIO()
+    fastavro.writer(file, SCHEMA, [{"n": 1, "s": None, "body": b"\xff\xfe\xff"}])
+    data = {
+        "Avro": file.getvalue(),
+        "JSONEachRow": b'{"n": 1, "s": null, "body": "\xff\xfe\xff"}',
+        "CSV": b"1,\\N,\xff\xfe\xff",
+    }
+    for name, body in data.items():
+        sql = f"INSERT INTO {table} (n) SELECT n + toInt64(body) FROM input('{COLUMNS}') FORMAT {name}"
+        answer = warehouse.send(sql, body, insert_deduplication_token="x")
+        assert code(answer) in UNREADABLE, name
+    assert code(warehouse.send("SELECT toInt64(unhex('fffeff'))")) in UNREADABLE
+    assert counts(warehouse, table) == [0, 0]
+
+
 def test_parameters_and_async_insert_hold(warehouse: Warehouse, table: str) -> None:
     sql = f"INSERT INTO {table} (n) SELECT n + {{plus:Int64}} FROM input({{structure:String}}) FORMAT JSONEachRow"
     row = json.dumps({"n": 1}).encode()

@@ -50,11 +50,6 @@ KEPT = [spec for spec in all_topics() if spec.personal_data]
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
-@pytest.fixture(scope="module")
-def client(clickhouse_url: str) -> Client:
-    return connect(clickhouse_url)
-
-
 @pytest.fixture
 def others(client: Client, database: str) -> list[dict[str, Any]]:
     """A migrated warehouse with contacts of other people, over two months."""

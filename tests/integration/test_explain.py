@@ -18,6 +18,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from kit.builders import campaign, configuration, context, unique
 from kit.full_stack import wait_until
+from kit.written_tables import WrittenTables
 
 from connectors.kafka import clients, release_log, topic_admin
 from connectors.kafka.log_reader import as_record, partitions_of, read_range
@@ -33,7 +34,6 @@ from streams.tables import Tables
 from streams.topology import all_topics
 from warehouse.client import connect
 from warehouse.migrate import migrate
-from warehouse.rows import COLUMNS, row_of
 
 ROUTE = Route.model_validate(
     {"id": "auction", "vertical": "solar", "groups": [{"name": "market", "method": "highest_price"}], "floor": "10"}
@@ -79,8 +79,7 @@ class Desk:
             if record.key == key
         ]
         reader.close()
-        client = connect(self.clickhouse)
-        client.insert(f"{self.database}.lead_events", [row_of(record) for record in found], column_names=COLUMNS)
+        WrittenTables(connect(self.clickhouse), self.database).put(found)
         return found
 
     def explain(self, *arguments: str) -> subprocess.CompletedProcess[str]:

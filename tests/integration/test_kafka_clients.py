@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 from aiokafka.partitioner import murmur2
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from kit.full_stack import wait_until
 
 from connectors.inbound.intake import BrokerUnavailableError, LeadMessage
 from connectors.kafka import clients
 from connectors.kafka.lag import lag_of
-from connectors.kafka.log_reader import as_record, offsets_at, partitions_of, read_range, watermarks
+from connectors.kafka.log_reader import as_record, offsets_at, partitions_of, read_range, read_ranges, watermarks
 from connectors.kafka.open_transaction import OpenTransactionError, first_open, refuse_open
 from connectors.kafka.producer import AckedProducer, DeliveryFailedError
 from connectors.kafka.publisher import LeadPublisher
@@ -203,6 +203,32 @@ def test_reading_where_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connectors.kafka.log_reader.TIMEOUT_SECONDS", 0.5)
     with nobody() as address, pytest.raises(KafkaException):
         list(read_range(address, "leads", 0))
+
+
+def test_several_ranges_at_once(kafka_bootstrap: str, new_topic: NewTopic) -> None:
+    one, other = new_topic(), new_topic()
+    written(kafka_bootstrap, one, 30)
+    written(kafka_bootstrap, other, 30)
+    asked = [(one, 0, 3, 10), (other, 0, 0, 1)]
+
+    def places(*ranges: tuple[str, int, int, int]) -> set[tuple[str, int]]:
+        found = [as_record(message) for batch in read_ranges(kafka_bootstrap, ranges) for message in batch]
+        assert len(set(found)) == len(found)
+        return {(record.topic, record.offset) for record in found}
+
+    assert places(*asked) == {*((one, n) for n in range(3, 10)), (other, 0)}
+    assert places((other, 0, 20, 30)) == {(other, n) for n in range(20, 30)}
+    with pytest.raises(KafkaException) as caught:
+        places((other, 0, 20, 31))
+    assert caught.value.args[0].code() == KafkaError._PARTITION_EOF, "what is not there is not waited for"
+    assert places((one, 0, 5, 5)) == places() == set()
+    admin = clients.admin(kafka_bootstrap)
+    for future in admin.delete_records([TopicPartition(one, 0, 5)]).values():
+        future.result(20)
+    assert places((one, 0, 5, 10), asked[1]) == {*((one, n) for n in range(5, 10)), (other, 0)}
+    with pytest.raises(KafkaException) as caught:
+        places(*asked)
+    assert caught.value.args[0].code() == KafkaError._AUTO_OFFSET_RESET
 
 
 def test_lag(kafka_bootstrap: str, new_topic: NewTopic, unique: Callable[[str], str]) -> None:

@@ -75,11 +75,6 @@ STEPS: Final = st.one_of(
 )
 
 
-@pytest.fixture(scope="module")
-def client(clickhouse_url: str) -> Client:
-    return connect(clickhouse_url)
-
-
 @pytest.fixture
 def warehouse(client: Client, database: str) -> tuple[Client, str]:
     migrate(client, database)

@@ -14,37 +14,39 @@ import pytest
 from kit.full_stack import wait_until
 from kit.sink_world import World, embedded, free_port, members, running, unrouted, watched
 
+from schemas.events import LeadUnrouted
 from warehouse.client import connect
 from warehouse.migrate import migrate
 from warehouse.sink import Sink
+from warehouse.sinking.intake import Partition
 
 BACKLOG = 6_000
 BATCH_ROWS = 300
+ONE_READ = BATCH_ROWS
 RECORD_BYTES = 2_000
 """No record of this test counts for more."""
 
 
 class Measured(Sink):
-    """A sink that remembers the most that it ever held."""
+    """A sink that remembers the most that it ever held, and the partitions that more waited in than is to."""
 
     def __init__(self, world: World, **changes: Any) -> None:
         super().__init__(world.config(batch_rows=BATCH_ROWS, **changes), connect(world.url))
-        self.most_rows = self.most_in_flight = self.most_bytes = 0
+        self.overfull: set[Partition] = set()
+        self.most_in_flight = self.most_bytes = 0
 
     def _step(self) -> None:
         super()._step()
-        for lane in self._lanes.values():
-            self.most_rows = max(self.most_rows, lane.rows)
-            if lane.in_flight is not None:
-                self.most_in_flight = max(self.most_in_flight, len(lane.in_flight.records))
-        self.most_bytes = max(self.most_bytes, sum(lane.held for lane in self._lanes.values()))
+        intake = self._intake
+        self.overfull |= intake.full(rows=BATCH_ROWS + ONE_READ, size=1 << 30)
+        self.most_in_flight = max([self.most_in_flight, *(len(batch.records) for batch in intake.in_flight)])
+        self.most_bytes = max(self.most_bytes, intake.held)
 
     def value(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"leadline_sink_{name}", labels) or 0.0
 
-    @property
-    def partitions(self) -> int:
-        return sum(len(lane.positions) for lane in list(self._lanes.values()))
+    def partitions(self, *topics: str) -> int:
+        return sum(not topics or topic in topics for topic, _ in self._intake.positions)
 
 
 @pytest.fixture
@@ -69,32 +71,33 @@ def frozen(process: Popen[bytes]) -> Iterator[None]:
         process.send_signal(signal.SIGCONT)
 
 
-@pytest.mark.parametrize("held_bytes", [256 << 20, 400_000], ids=["by rows of a lane", "by bytes of all"])
+@pytest.mark.parametrize("held_bytes", [256 << 20, 400_000], ids=["by rows of a partition", "by bytes of all"])
 def test_a_sink_whose_warehouse_does_not_answer_stops_reading(
     alone: tuple[World, Popen[bytes]], held_bytes: int
 ) -> None:
     world, engine = alone
-    sink = Measured(world, held_bytes=held_bytes)
+    sink, by_rows, topic = Measured(world, held_bytes=held_bytes), held_bytes > 1 << 20, LeadUnrouted.TOPIC.name
     with running(sink) as thread:
         world.send(unrouted(100))
         world.settle()
         with frozen(engine):
             world.send(unrouted(BACKLOG))
-            wait_until(lambda: 0 < sink.value("paused_partitions") == sink.partitions, "all are paused", 30)
+            paused = sink.partitions(topic) if by_rows else sink.partitions()
+            assert paused
+            wait_until(lambda: sink.value("paused_partitions") == paused, "all are paused", 30)
             assert sink.value("lag_seconds") >= 0
             held = sink.value("held_bytes")
-            wait_until(lambda: sink.value("lag_records", topic="leads.unrouted") > BATCH_ROWS, "lag is told", 10)
+            wait_until(lambda: sink.value("lag_records", topic=topic) > BATCH_ROWS, "lag is told", 10)
             assert sink.value("held_bytes") == held, "nothing more is read"
         world.settle()
         wait_until(lambda: sink.value("paused_partitions") == 0, "it reads all again", 10)
-        wait_until(lambda: sink.value("lag_records", topic="leads.unrouted") == 0, "no lag", 10)
+        wait_until(lambda: sink.value("lag_records", topic=topic) == 0, "no lag", 10)
         assert sink.value("waiting_records") == sink.value("held_bytes") == 0
         assert thread.is_alive()
-    one_read = BATCH_ROWS
-    assert sink.most_rows < 2 * BATCH_ROWS + one_read
-    assert sink.most_in_flight < 2 * BATCH_ROWS + one_read
-    assert sink.most_bytes < held_bytes + one_read * RECORD_BYTES
-    if held_bytes > 1 << 20:
+    assert not sink.overfull
+    assert sink.most_in_flight < 2 * BATCH_ROWS + ONE_READ
+    assert sink.most_bytes < held_bytes + ONE_READ * RECORD_BYTES
+    if by_rows:
         # Inserts take long, so batches are large by themselves.
         assert sink.most_in_flight >= BATCH_ROWS
         assert sink.value("batches_total") < sink.value("records_total") / 50

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -25,17 +26,12 @@ from schemas.events import Consent, Delivery, LeadRouted, LeadUnrouted, LeadVali
 from schemas.headers import DeadLetter
 from schemas.messages import Capacity, CapUse
 from schemas.record import KafkaRecord
-from warehouse.client import connect
 from warehouse.migrate import migrate
-from warehouse.sinking.targets import SUNK_TOPICS, TARGETS
-from warehouse.tables.target import PLACE
+from warehouse.sinking.tables import SUNK_TOPICS, TABLES
+from warehouse.tables.statement import statement_of
+from warehouse.tables.table import PLACE, UNREADABLE, slot_of
 
 Write = Callable[..., None]
-
-
-@pytest.fixture(scope="module")
-def client(clickhouse_url: str) -> Client:
-    return connect(clickhouse_url)
 
 
 @pytest.fixture
@@ -54,13 +50,17 @@ def rows(client: Client, database: str) -> Callable[[str], list[dict[str, Any]]]
 
 def test_each_table_is_what_its_rows_are(client: Client, database: str) -> None:
     migrate(client, database)
-    for target in TARGETS:
-        columns = client.query(
+    for table in TABLES:
+        found = client.query(
             "SELECT name FROM system.columns WHERE database = {d:String} AND table = {t:String} ORDER BY position",
-            parameters={"d": database, "t": target.table},
+            parameters={"d": database, "t": table.name},
         ).result_rows
-        assert tuple(name for (name,) in columns if name != "ingested_at") == target.columns
-        assert target.columns[-3:] == PLACE
+        columns = [name for (name,) in found if name != "ingested_at"]
+        assert tuple(columns[-3:]) == PLACE
+        slots = [slot_of(source.topic) for source in table.sources] + [UNREADABLE] * (table.unreadable is not None)
+        for some in [(slot,) for slot in slots] + [tuple(slots)]:
+            (written,) = re.findall(r"INSERT INTO \S+ \((.*)\)", statement_of(table, some).sql(database))
+            assert sorted(written.split(", ")) == sorted(columns), (table.name, some)
 
 
 def test_every_event_is_in_its_tables(write: Write, rows: Any) -> None:

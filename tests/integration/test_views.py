@@ -39,7 +39,7 @@ from warehouse.client import connect
 from warehouse.dashboards import dashboards
 from warehouse.dictionary import relations
 from warehouse.migrate import migrate
-from warehouse.rows import COLUMNS, row_of
+from warehouse.tables.lead_events import LEAD_EVENTS
 from warehouse.views import views
 
 LEADS = [UUID(int=number) for number in range(1, 7)]
@@ -48,11 +48,6 @@ UNWRITTEN = ("schema_migrations", "ingested_mv")
 SOLD, RETURNED, UNSOLD, REJECTED, DUPLICATE, WAITING = LEADS
 DECIDED_BY = "0123456789abcdef"
 """The release that the events name."""
-
-
-@pytest.fixture(scope="module")
-def client(clickhouse_url: str) -> Client:
-    return connect(clickhouse_url)
 
 
 @pytest.fixture
@@ -183,9 +178,9 @@ def test_duplicates_unsold_leads_and_times(asked: Any) -> None:
 def test_what_is_missing_of_a_log_shows_and_what_merges_collapse_does_not(client: Client, database: str) -> None:
     migrate(client, database)
     lead_id = UUID(int=9)
-    rows = [row_of(record_of(event(LeadUnique, lead_id, run=run))._replace(offset=run)) for run in (0, 1, 2, 4)]
-    for row in rows:
-        client.insert(f"{database}.lead_events", [row], column_names=list(COLUMNS))
+    written = WrittenTables(client, database, [LEAD_EVENTS])
+    for run in (0, 1, 2, 4):
+        written.put([record_of(event(LeadUnique, lead_id, run=run), offset=run)])
     client.command(f"OPTIMIZE TABLE {database}.lead_events FINAL")
     (found,) = client.query(f"SELECT * FROM {database}.completeness").named_results()
     assert client.command(f"SELECT count() FROM {database}.lead_events") == 1

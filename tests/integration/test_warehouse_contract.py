@@ -4,7 +4,7 @@ on any other; ``test_clickhouse_contract.py`` says where.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -25,33 +25,16 @@ from schemas.headers import DeadLetter
 from schemas.messages import Capacity, CapUse
 from schemas.record import KafkaRecord
 from warehouse import migrate, replays
-from warehouse.client import connect
 from warehouse.erasing.people import Identity
 from warehouse.erasure import ask, erase
 from warehouse.errors import WarehouseError
 from warehouse.settling import asking, settle
-from warehouse.sinking.targets import TARGETS
+from warehouse.sinking.tables import TABLES
 from warehouse.views import views
 
 pytestmark = pytest.mark.stack
 
 Rows = Callable[..., list[tuple[Any, ...]]]
-
-
-@pytest.fixture(scope="module")
-def client(clickhouse_url: str) -> Iterator[Client]:
-    with connect(clickhouse_url) as client:
-        yield client
-
-
-@pytest.fixture
-def rows(client: Client, database: str) -> Rows:
-    """Rows of a statement; ``{d}`` is the test's database."""
-
-    def rows(sql: str, **settings: Any) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in client.query(sql.replace("{d}", database), settings=settings).result_rows]
-
-    return rows
 
 
 @pytest.fixture
@@ -99,7 +82,7 @@ def test_every_table_says_how_many_tokens_it_remembers(migrated: str, rows: Rows
     tables = rows(
         "SELECT name, create_table_query FROM system.tables WHERE database = '{d}' AND engine LIKE '%MergeTree'"
     )
-    assert {target.table for target in TARGETS} < {name for name, _ in tables}
+    assert {table.name for table in TABLES} < {name for name, _ in tables}
     assert not [name for name, sql in tables if "replicated_deduplication_window = 10000" not in sql]
 
 
@@ -143,7 +126,7 @@ def test_the_sink_writes_each_table_once_whoever_writes_the_batch_again(
     sent, counts = everything(), []
     for fresh in (True, True, False):
         WrittenTables(client, migrated).add(sent, fresh=fresh)
-        found = {target.table: rows(f"SELECT count() FROM {{d}}.{target.table}")[0][0] for target in TARGETS}
+        found = {table.name: rows(f"SELECT count() FROM {{d}}.{table.name}")[0][0] for table in TABLES}
         counts.append(found | {"ingested": rows("SELECT sum(rows) FROM {d}.ingested")[0][0]})
     assert counts[0] == counts[1] == counts[2]
     assert all(counts[0].values()), counts[0]

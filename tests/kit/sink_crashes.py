@@ -34,7 +34,7 @@ from schemas.topics import CATALOGUE
 from warehouse.client import connect
 from warehouse.errors import WarehouseError
 from warehouse.migrate import migrate
-from warehouse.sinking.targets import SUNK_TOPICS
+from warehouse.sinking.tables import SUNK_TOPICS
 
 SINKS: Final = 3
 PARTITIONS: Final = 3

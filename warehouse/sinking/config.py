@@ -13,9 +13,9 @@ from schemas.topics import SINK_GROUP
 class SinkConfig:
     """Where from and where to.
 
-    A lane's batch is planned ``batch_seconds`` after its last one, or at ``batch_rows`` or ``batch_bytes``, but never
-    while that one is being inserted: a lane under load gathers more. At twice the size its partitions are paused, and
-    those of all lanes when these hold ``held_bytes``, what is being inserted included. A token older than
+    A batch is planned ``batch_seconds`` after the last one, or when ``batch_rows`` or ``batch_bytes`` wait; a partition
+    waits while a batch of it is being inserted, and all do while ``inserts`` are. A partition in which that much waits
+    is paused, and all are when ``held_bytes`` are held, what is being inserted included. A token older than
     ``safe_seconds`` is not trusted. Kafka takes the partitions of a sink that is not heard of for
     ``session_timeout_seconds``, or whose own thread stands still for ``max_poll_seconds``; an insert is another
     thread's. With ``accept_gaps`` it goes on where records are gone from the log unread.
@@ -24,9 +24,9 @@ class SinkConfig:
     bootstrap: str
     database: str
     group: str = SINK_GROUP
-    batch_rows: int = 20_000
+    batch_rows: int = 50_000
     batch_bytes: int = 32 * 1024 * 1024
-    batch_seconds: float = 0.25
+    batch_seconds: float = 0.3
     held_bytes: int = 256 * 1024 * 1024
     session_timeout_seconds: float = 6.0
     max_poll_seconds: float = 300.0
@@ -44,7 +44,7 @@ def consumer_of(config: SinkConfig) -> Consumer:
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
             "isolation.level": "read_committed",
-            # The same partition numbers of all topics to one member: its lanes.
+            # Neighbours of all topics to one member: fewer batches are torn apart than by dealing single ones.
             "partition.assignment.strategy": "range",
             "session.timeout.ms": int(config.session_timeout_seconds * 1000),
             "max.poll.interval.ms": int(config.max_poll_seconds * 1000),

@@ -14,7 +14,7 @@ class Failure(StrEnum):
     TRANSIENT = "transient"
     """Try again, for as long as it takes."""
     SCHEMA = "schema"
-    """Ask for the table's columns anew and try once more; then stop."""
+    """Try once more, since a migration may be under way; then stop."""
     POISON = "poison"
     """A row is refused for what it holds: find it, and insert what says so in its place."""
     FATAL = "fatal"
@@ -29,7 +29,7 @@ _CODES: Final[dict[int, Failure]] = {
     ),
     **dict.fromkeys((7, 8, 10, 16, 20, 33, 47, 53, 122), Failure.SCHEMA),
     **dict.fromkeys(
-        (6, 25, 26, 27, 38, 41, 69, 70, 72, 117, 131, 190, 321, 349, 376, 395, 407, 441, 467, 469, 691),
+        (6, 25, 26, 27, 38, 41, 69, 70, 72, 117, 131, 190, 321, 349, 376, 395, 407, 441, 467, 469, 691, 748),
         Failure.POISON,
     ),
 }

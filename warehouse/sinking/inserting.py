@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import re
+import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import structlog
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error, OperationalError
+from confluent_kafka import KafkaException
 
-from schemas.record import KafkaRecord
+from schemas.record import KafkaRecord, Record
+from warehouse.sinking.abandoned import AbandonedError
 from warehouse.sinking.failures import Failure, failure_of
-from warehouse.sinking.lane import Batch
+from warehouse.sinking.intake import Batch
 from warehouse.sinking.metrics import SinkMetrics
+from warehouse.sinking.plans import Part, Pending, Plan
 from warehouse.sinking.recovery import Action, Decision, Place, derived_token, recover
-from warehouse.tables.content import content_of
-from warehouse.tables.target import OFFSET, PARTITION, TOPIC, Row, Target
+from warehouse.tables.body import REFUSED, fault_of
+from warehouse.tables.statement import quoted, statement_of
+from warehouse.tables.table import OFFSET, PARTITION, PLACE, TOPIC, Entry, Table
 
 log = structlog.get_logger(__name__)
 
@@ -30,17 +35,35 @@ INSERT_SETTINGS: Final = {
 }
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
+ARRIVAL_SECONDS: Final = 1.0
+"""How long ClickHouse may take to begin an insert that has reached it."""
+ENDED_POLL_SECONDS: Final = 0.1
 _ERROR_NAME: Final = re.compile(r"\(([A-Z][A-Z_]{3,})\)")
-
-Pair = tuple[KafkaRecord, Row]
 
 
 class SinkStoppedError(Exception):
     """The sink cannot go on; nothing of what it holds is committed. The message says what to do."""
 
 
-class AbandonedError(Exception):
-    """The batch is another member's now."""
+class UnreadError(Exception):
+    """ClickHouse cannot read all of a batch, and nobody has looked at what it holds yet."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """A batch on its way, with what other members have of it. ``read``: its values were looked at here, not only by
+    ClickHouse. ``alone``: no insert of it is under way."""
+
+    pending: Pending
+    records: tuple[KafkaRecord, ...]
+    abandoned: threading.Event
+    fresh: bool
+    read: bool
+    alone: bool = False
+
+    @property
+    def plan(self) -> Plan:
+        return self.pending.plan
 
 
 class Writer:
@@ -50,42 +73,39 @@ class Writer:
         self,
         client: Client,
         database: str,
-        targets: Sequence[Target],
+        tables: Sequence[Table],
         *,
         sink: str,
         cluster: str,
         safe_seconds: float,
         metrics: SinkMetrics,
         on_step: Callable[[str], None],
+        others: Callable[[Iterable[Part], threading.Event], list[KafkaRecord] | None],
     ) -> None:
-        self._client, self._database, self._targets = client, database, targets
+        """``others`` reads the records of parts that other members have; None where some are gone."""
+        self._client, self._database, self._tables = client, database, tables
         self._sink, self._cluster, self._safe_seconds = sink, cluster, safe_seconds
-        self._metrics, self._on_step = metrics, on_step
-        self._types: dict[str, Sequence[Any]] = {}
-        self._by_topic: dict[str, list[Target]] = {}
-        for target in targets:
-            for topic in target.topics:
-                self._by_topic.setdefault(topic, []).append(target)
+        self._metrics, self._on_step, self._others = metrics, on_step, others
+        self._doubted: set[str] = set()
 
     def prepare(self) -> None:
-        """Learn the tables' columns, and load what the driver loads at its first insert: with it, pandas.
+        """Look whether the tables are there.
 
         Raises:
-            SinkStoppedError: a table is not there, or has other columns.
+            SinkStoppedError: a table is not, or has other columns.
         """
-        for target in self._targets:
+        for table in self._tables:
+            names = ", ".join([*table.names, *PLACE])
             try:
-                context = self._client.create_insert_context(self._name(target), list(target.columns))
+                self._client.query(f"SELECT {names} FROM {self._name(table)} LIMIT 0")  # noqa: S608  # names of ours
             except Error as error:
                 raise SinkStoppedError(
-                    f"no table {self._name(target)} as it should be: run `leadline up` first; {str(error)[:300]}"
+                    f"no table {self._name(table)} as it should be: run `leadline up` first; {str(error)[:300]}"
                 ) from error
-            self._types[target.table] = context.column_types
-            context.data = []
 
     def highest(self, topic: str, partition: int) -> int | None:
         """The highest offset of a partition in the first table that it has rows in, None when there are none."""
-        name = self._name(next(target for target in self._targets if topic in target.topics))
+        name = self._name(next(table for table in self._tables if topic in table.topics))
         found = self._client.query(
             f"SELECT max({OFFSET}), count() FROM {name}"  # noqa: S608  # names of ours
             f" WHERE {TOPIC} = {{topic:String}} AND {PARTITION} = {{p:UInt32}}",
@@ -96,143 +116,189 @@ class Writer:
     def write(self, batch: Batch) -> None:
         """Bring a batch into every table.
 
+        ClickHouse reads what the records hold. Where it cannot, or may have tried before, they are read here too, so
+        that those that nobody can read are told as what they are, in every table alike.
+
         Raises:
             AbandonedError: the batch was taken from this member.
             SinkStoppedError: ClickHouse does not take it, and trying again would not help.
         """
-        pairs: dict[str, list[Pair]] = {target.table: [] for target in self._targets}
-        for record in batch.records:
-            content = content_of(
-                record
-            )  # let go of with its record: many of them at once would keep the collector busy
-            for target in self._by_topic[record.topic]:
-                pairs[target.table] += [(record, row) for row in target.rows_of(record, content)]
-        for target in self._targets:
-            if found := pairs.pop(target.table):
-                self._write_table(batch, target, found)
-                self._on_step(f"inserted {target.table}")
+        work = self._gather(batch)
+        entries = _entries(work)
+        for table in self._tables:
+            try:
+                self._write_table(work, table, table.entries(entries))
+            except UnreadError:
+                work.read = True
+                entries = _entries(work)
+                self._write_table(work, table, table.entries(entries))
 
-    def _write_table(self, batch: Batch, target: Target, pairs: list[Pair]) -> None:
-        sure, refreshed, pause = batch.fresh, False, FIRST_PAUSE_SECONDS
+    def doubt(self, batch: str) -> None:
+        """Say, once, that materialized views may lack a batch."""
+        if batch not in self._doubted:
+            self._doubted.add(batch)
+            self._metrics.views_in_doubt()
+            log.warning("materialized views may lack a batch: rebuild them", batch=batch)
+
+    def _gather(self, batch: Batch) -> _Work:
+        pending, records = batch.pending, batch.records
+        if pending.elsewhere:
+            others = self._read_others(batch)
+            if others is None:
+                pending = pending.remains()
+            else:
+                records = tuple(sorted((*records, *others), key=_place))
+        if not pending.whole and pending.awaits is None:  # and what others have of it nobody completes
+            self.doubt(pending.plan.batch)
+        return _Work(pending, records, batch.abandoned, batch.fresh, read=not batch.fresh)
+
+    def _read_others(self, batch: Batch) -> list[KafkaRecord] | None:
+        pause = FIRST_PAUSE_SECONDS
+        while not batch.abandoned.is_set():
+            try:
+                return self._others(batch.pending.elsewhere, batch.abandoned)
+            except KafkaException as error:
+                log.warning("a batch's records in others' partitions, trying again", error=str(error)[:200])
+                self._metrics.failed(Failure.TRANSIENT)
+            batch.abandoned.wait(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        raise AbandonedError
+
+    def _write_table(self, work: _Work, table: Table, entries: list[Entry]) -> None:
+        if not entries:
+            return
+        sure, again, pause = work.fresh, False, FIRST_PAUSE_SECONDS
         while True:
-            if batch.abandoned.is_set():
+            if work.abandoned.is_set():
                 raise AbandonedError
             try:
-                self._attempt(batch, target, pairs, sure=sure)
+                self._attempt(work, table, entries, sure=sure)
+                self._on_step(f"inserted {table.name}")
                 return
+            except (AbandonedError, UnreadError):
+                raise
             except Exception as error:
                 failure = failure_of(error)
-                if failure is Failure.SCHEMA and not refreshed:
-                    self._types.pop(target.table, None)
-                    refreshed = True
+                if failure is Failure.SCHEMA and not again:
+                    again = True
                 elif failure is not Failure.TRANSIENT:
                     raise SinkStoppedError(
-                        f"ClickHouse did not take {len(pairs)} rows of {self._name(target)} ({failure.value}): "
+                        f"ClickHouse did not take {len(entries)} records for {self._name(table)} ({failure.value}): "
                         f"{_said(error)}"
                     ) from error
-                log.warning("insert, trying again", rows=len(pairs), failure=failure.value, error=_said(error))
+                log.warning("insert, trying again", records=len(entries), failure=failure.value, error=_said(error))
                 self._metrics.failed(failure)
-            sure = False
-            if batch.abandoned.wait(pause):
+            sure = work.alone = False
+            if work.abandoned.wait(pause):
                 raise AbandonedError
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    def _attempt(self, batch: Batch, target: Target, pairs: list[Pair], *, sure: bool) -> None:
+    def _attempt(self, work: _Work, table: Table, entries: list[Entry], *, sure: bool) -> None:
         """``sure``: nobody has tried before."""
-        plan = batch.pending.plan
-        token = plan.token(self._sink, self._name(target), self._cluster)
+        token = work.plan.token(self._sink, self._name(table), self._cluster)
         if sure:
-            self._insert(target, pairs, token)
+            self._insert(work, table, entries, token)
             return
-        expected = frozenset((record.topic, record.offset) for record, _ in pairs)
-        age = time.time() - plan.at_ms / 1000
+        expected = frozenset(_place(record) for record, _ in entries)
+        age = time.time() - work.plan.at_ms / 1000
 
         def decide(present: frozenset[Place] | None) -> Decision:
-            return recover(batch.pending, expected, present, age_seconds=age, safe_seconds=self._safe_seconds)
+            return recover(work.pending, expected, present, age_seconds=age, safe_seconds=self._safe_seconds)
 
         decision = decide(None)
         if decision.action is Action.COUNT:
             self._metrics.reconciled()
-            decision = decide(self._present(batch, target))
+            self._await_end(work)
+            decision = decide(self._present(work.plan, table))
             log.warning(
-                "batch reconciled", lane=plan.lane, age_seconds=round(age, 1), action=decision.action.value,
+                "batch reconciled", table=table.name, age_seconds=round(age, 1), action=decision.action.value,
                 missing=len(decision.missing), of=len(expected),
             )  # fmt: skip
         if decision.views_in_doubt:
-            self._metrics.views_in_doubt()
-            log.warning("materialized views may lack a batch: rebuild them", table=target.table, lane=plan.lane)
+            self.doubt(work.plan.batch)
         if decision.action is Action.INSERT:
-            self._insert(target, pairs, token)
+            self._insert(work, table, entries, token)
         elif decision.action is Action.INSERT_MISSING:
-            missing = [pair for pair in pairs if (pair[0].topic, pair[0].offset) in decision.missing]
-            self._insert(target, missing, derived_token(token, decision.missing))
+            missing = [entry for entry in entries if _place(entry[0]) in decision.missing]
+            self._insert(work, table, missing, derived_token(token, decision.missing))
 
-    def _present(self, batch: Batch, target: Target) -> frozenset[Place]:
-        parts = batch.pending.plan.parts
+    def _await_end(self, work: _Work) -> None:
+        """Wait until no insert of this batch is under way: of another member, or of this one, given up. What is counted
+        before that may come after all, under a token that is not ours."""
+        if work.alone:
+            return
+        names = f"Settings['log_comment'] = {quoted(work.plan.batch)} AND query_kind = 'Insert'"
+        self._client.query("SELECT 1")  # it answers, so what had reached it while it did not begins now
+        pause = ARRIVAL_SECONDS
+        while True:
+            if work.abandoned.wait(pause) or work.abandoned.is_set():
+                raise AbandonedError
+            pause = ENDED_POLL_SECONDS
+            if not self._client.query(f"SELECT count() FROM system.processes WHERE {names}").result_rows[0][0]:  # noqa: S608
+                work.alone = True
+                return
+
+    def _present(self, plan: Plan, table: Table) -> frozenset[Place]:
         where = " OR ".join(
-            f"({TOPIC} = {{t{n}:String}} AND {OFFSET} BETWEEN {part.first} AND {part.last})"
-            for n, part in enumerate(parts)
+            f"({TOPIC} = {quoted(part.topic)} AND {PARTITION} = {part.partition}"
+            f" AND {OFFSET} BETWEEN {part.first} AND {part.last})"
+            for part in plan.parts
+            if part.topic in table.topics
         )
         found = self._client.query(
-            f"SELECT DISTINCT {TOPIC}, {OFFSET} FROM {self._name(target)}"  # noqa: S608  # names and numbers of ours
-            f" WHERE {PARTITION} = {batch.pending.plan.lane} AND ({where})",
-            parameters={f"t{n}": part.topic for n, part in enumerate(parts)},
+            f"SELECT DISTINCT {', '.join(PLACE)} FROM {self._name(table)} WHERE {where}"  # noqa: S608  # as above
         )
-        return frozenset((str(topic), int(offset)) for topic, offset in found.result_rows)
+        return frozenset((str(topic), int(partition), int(offset)) for topic, partition, offset in found.result_rows)
 
-    def _insert(self, target: Target, pairs: Sequence[Pair], token: str) -> None:
-        """Insert; rows that the table refuses are found by halves, each under a token of its own, which the same plan
-        gives again."""
+    def _insert(self, work: _Work, table: Table, entries: Sequence[Entry], token: str) -> None:
+        """Insert; records that the table refuses are found by halves, each under a token of its own, which the same
+        plan gives again."""
         try:
-            self._send(target, [row for _, row in pairs], token)
+            self._send(work, table, entries, token)
         except Exception as error:
             if failure_of(error) is not Failure.POISON:
                 raise
-            if len(pairs) > 1:
-                middle = len(pairs) // 2
-                self._insert(target, pairs[:middle], f"{token}:l")
-                self._insert(target, pairs[middle:], f"{token}:r")
+            if not work.read:
+                raise UnreadError from error
+            if len(entries) > 1:
+                middle = len(entries) // 2
+                self._insert(work, table, entries[:middle], f"{token}:l")
+                self._insert(work, table, entries[middle:], f"{token}:r")
                 return
-            record = pairs[0][0]
+            record, reason = entries[0]
+            if reason == REFUSED:
+                raise SinkStoppedError(f"{self._name(table)} refuses even what stands in for a row") from error
             log.error(
                 "row refused",
-                table=target.table,
+                table=table.name,
                 error=_said(error),
                 topic=record.topic,
                 partition=record.partition,
                 offset=record.offset,
             )
             self._metrics.refused()
-            row = target.refused(record)
-            if row is None:  # its event is in lead_events, which says that it was there
-                return
-            if row == pairs[0][1]:
-                raise SinkStoppedError(f"{self._name(target)} refuses even what stands in for a row") from error
-            self._insert(target, [(record, row)], f"{token}:refused")
+            if instead := table.entries([(record, REFUSED)]):  # or its event is in lead_events, which says it was there
+                self._insert(work, table, instead, f"{token}:refused")
 
-    def _send(self, target: Target, rows: Sequence[Row], token: str) -> None:
-        name = self._name(target)
-        types = self._types.get(target.table)
-        if types is None:
-            types = self._client.create_insert_context(name, list(target.columns)).column_types
-            self._types[target.table] = types
-        settings = {**INSERT_SETTINGS, "insert_deduplication_token": token}
-        if target.only:
-            statement = _filtered(target, name, [column.name for column in types], self._database)
-            data = "\n".join(json.dumps(dict(zip(target.columns, row, strict=True)), default=str) for row in rows)
-            self._client.raw_insert("", insert_block=f"{statement}\n{data}\n", settings=settings)
-            return
-        self._client.insert(
-            name,
-            list(zip(*rows, strict=True)),
-            column_names=list(target.columns),
-            column_types=types,
-            column_oriented=True,
-            settings=settings,
-        )
+    def _send(self, work: _Work, table: Table, entries: Sequence[Entry], token: str) -> None:
+        rows = table.rows(entries)
+        statement = statement_of(table, tuple(sorted({slot for _, _, _, slot, _ in rows})))
+        block = statement.sql(self._database).encode() + statement.data(rows)
+        settings = {**INSERT_SETTINGS, "insert_deduplication_token": token, "log_comment": work.plan.batch}
+        if work.abandoned.is_set():  # as late as can be: another member may be at it
+            raise AbandonedError
+        self._client.raw_insert("", insert_block=block, settings=settings)
 
-    def _name(self, target: Target) -> str:
-        return f"{self._database}.{target.table}"
+    def _name(self, table: Table) -> str:
+        return f"{self._database}.{table.name}"
+
+
+def _entries(work: _Work) -> list[Entry]:
+    return [(record, fault_of(record, thoroughly=work.read)) for record in work.records]
+
+
+def _place(record: Record) -> Place:
+    return record.topic, record.partition, record.offset
 
 
 def _said(error: Exception) -> str:
@@ -242,15 +308,3 @@ def _said(error: Exception) -> str:
     if code is None:
         return str(error)[:200] if isinstance(error, OperationalError) else type(error).__name__
     return f"code {code}, {names[-1]}" if names else f"code {code}"
-
-
-def _filtered(target: Target, name: str, types: Sequence[str], database: str) -> str:
-    """An insert of those rows that meet the target's condition when it is made."""
-    columns = ", ".join(f"`{column}`" for column in target.columns)
-    structure = ", ".join(f"`{column}` {of}" for column, of in zip(target.columns, types, strict=True))
-    structure = structure.replace("'", "\\'")
-    return (
-        f"INSERT INTO {name} ({columns}) SELECT {columns} FROM input('{structure}')"  # noqa: S608  # names of ours
-        f" WHERE {target.only.format(database=database)}"
-        " SETTINGS max_threads = 1, date_time_input_format = 'best_effort' FORMAT JSONEachRow"
-    )

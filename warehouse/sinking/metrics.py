@@ -32,7 +32,7 @@ class SinkMetrics:
         return self._collectors[metric.name]
 
     def inserted(self, records: int, freshness_seconds: float, *, recovered: bool) -> None:
-        """A batch is in the tables; ``freshness_seconds`` is its oldest record's age."""
+        """A batch is in the tables; ``freshness_seconds`` is its oldest record's age, by each partition's first."""
         self._of(metrics.SINK_BATCHES).inc()
         self._of(metrics.SINK_RECORDS).inc(records)
         if recovered:  # its age is the outage's

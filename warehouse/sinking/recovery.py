@@ -13,8 +13,8 @@ from enum import StrEnum
 
 from warehouse.sinking.plans import Pending
 
-Place = tuple[str, int]
-"""A record's topic and offset; its partition is the lane."""
+Place = tuple[str, int, int]
+"""A record's topic, partition and offset."""
 
 
 class Action(StrEnum):
@@ -32,7 +32,8 @@ class Action(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Decision:
     """``missing`` is what is to be inserted. ``views_in_doubt``: the table has rows of the batch, and whether its
-    materialized views have them nobody knows, since an insert that is cut off may have reached only the table."""
+    materialized views have them nobody knows, since an insert that is cut off may have reached only the table. What
+    another member has settled is in the views."""
 
     action: Action
     missing: frozenset[Place] = frozenset()
@@ -69,7 +70,7 @@ def recover(
         return Decision(Action.COUNT)
     missing = expected - present
     if not missing:
-        return Decision(Action.SKIP, views_in_doubt=True)
+        return Decision(Action.SKIP, views_in_doubt=pending.awaits is None)
     if missing == expected and pending.whole:
         return Decision(Action.INSERT, expected)
     return Decision(Action.INSERT_MISSING, missing, views_in_doubt=missing != expected)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka.log_bounds import bounds_of
 from connectors.kafka.topic_admin import topic_ids
+from warehouse.sinking.abandoned import Abandoned
 from warehouse.sinking.beginning import beginning_of
 from warehouse.sinking.gaps import Gap, gaps_of
-from warehouse.sinking.lane import Lane
-from warehouse.sinking.plans import Claim, claim_of, pending_of
+from warehouse.sinking.intake import Intake
+from warehouse.sinking.plans import Claim, Partition, batch_of, claim_of, pending_of, torn_of
 
 log = structlog.get_logger(__name__)
 
@@ -28,15 +29,24 @@ Stored = Callable[[str, int], int | None]
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """Lanes by number, where each begins and what is pending of it; and what is gone from the logs."""
+    """Where each partition begins and what is pending; what is gone from the logs, and of which planned batches."""
 
-    lanes: Mapping[int, Lane]
+    intake: Intake
     topic_ids: Mapping[str, str]
     gaps: tuple[Gap, ...]
+    cut: frozenset[str]
 
 
-def resume(consumer: Consumer, admin: AdminClient, places: Iterable[TopicPartition], stored: Stored) -> Resumed:
-    """Read what is committed of the places, and find where each is to be read from.
+def resume(
+    consumer: Consumer,
+    admin: AdminClient,
+    group: str,
+    places: Iterable[TopicPartition],
+    stored: Stored,
+    held_seconds: float,
+) -> Resumed:
+    """Read what is committed of the places, and find where each is to be read from. A member that is not heard of for
+    ``held_seconds`` has abandoned what it is given.
 
     Raises:
         KafkaException: the cluster does not answer.
@@ -44,37 +54,54 @@ def resume(consumer: Consumer, admin: AdminClient, places: Iterable[TopicPartiti
     """
     asked = [TopicPartition(place.topic, place.partition) for place in places]
     if not asked:
-        return Resumed({}, {}, ())
+        return Resumed(Intake({}), {}, (), frozenset())
     ids = topic_ids(admin, {place.topic for place in asked})
     bounds = bounds_of(admin, asked)
-    positions: dict[int, dict[str, int]] = {}
-    commits: dict[int, dict[str, int]] = {}
+    positions: dict[Partition, int] = {}
+    commits: dict[Partition, int] = {}
     claims: list[Claim] = []
     cut: set[str] = set()
     gaps: list[Gap] = []
     for place in consumer.committed(asked, timeout=TIMEOUT_SECONDS):
         if place.error is not None:
             raise KafkaException(place.error)
-        topic, lane = place.topic, place.partition
+        topic, partition = place.topic, place.partition
         committed = place.offset if place.offset >= 0 else None
-        low, high = bounds[topic, lane].low, bounds[topic, lane].high
-        start = beginning_of(committed, low, high, partial(stored, topic, lane))
+        low, high = bounds[topic, partition].low, bounds[topic, partition].high
+        start = beginning_of(committed, low, high, partial(stored, topic, partition))
         claim = None
         if committed is not None and committed <= high:
-            claim = claim_of(topic, ids[topic], lane, committed, place.metadata)
+            claim = claim_of(topic, ids[topic], partition, committed, place.metadata)
         if start.note:
-            log.warning(start.note, partition=f"{topic}[{lane}]", committed=place.offset, begins=start.offset)
-        gaps += gaps_of(topic, ids[topic], lane, low, start, claim)
-        positions.setdefault(lane, {})[topic] = start.offset
-        # What is passed over is to be committed, or it counts as lag for as long as nothing follows.
-        commits.setdefault(lane, {})[topic] = start.offset if committed is None else min(committed, start.offset)
+            log.warning(start.note, partition=f"{topic}[{partition}]", committed=place.offset, begins=start.offset)
+        gaps += gaps_of(topic, ids[topic], partition, low, start, claim)
+        positions[topic, partition] = start.offset
+        # What is passed over is to be committed, or it counts as lag for as long as nothing follows; and what is of
+        # another log, or others would await the end of a batch that is in none.
+        commits[topic, partition] = start.offset if committed is None else min(committed, start.offset)
+        if committed is not None and committed > start.offset:
+            commits[topic, partition] -= 1
+        if start.offset != committed and (batch := batch_of(place.metadata)) is not None:
+            cut.add(batch)
         if claim is not None and claim.part.last >= start.offset:
             claims.append(claim)
-            if start.offset != committed:
-                cut.add(claim.batch)
-    pending = [replace(one, whole=False) if one.plan.batch in cut else one for one in pending_of(claims)]
-    lanes = {
-        number: Lane(number, starts, [one for one in pending if one.plan.lane == number], commits[number])
-        for number, starts in sorted(positions.items())
-    }
-    return Resumed(lanes, ids, tuple(gaps))
+    torn = torn_of(claims, positions)
+    elsewhere = _elsewhere(admin, group, torn, positions) if torn else []
+    pending = pending_of(claims, positions, elsewhere, cut)
+    return Resumed(Intake(positions, pending, commits, Abandoned(held_seconds)), ids, tuple(gaps), frozenset(cut))
+
+
+def _elsewhere(admin: AdminClient, group: str, batches: Collection[str], own: Collection[Partition]) -> list[Claim]:
+    """What is claimed of batches in partitions that other members of the group have."""
+    asked = admin.list_consumer_group_offsets(
+        [ConsumerGroupTopicPartitions(group)], require_stable=True, request_timeout=TIMEOUT_SECONDS
+    )
+    planned = []
+    for place in asked[group].result().topic_partitions or ():
+        if place.error is not None:
+            raise KafkaException(place.error)
+        if (place.topic, place.partition) not in own and batch_of(place.metadata) in batches:
+            planned.append(place)
+    ids = topic_ids(admin, {place.topic for place in planned}) if planned else {}
+    found = [claim_of(at.topic, ids[at.topic], at.partition, at.offset, at.metadata) for at in planned]
+    return [claim for claim in found if claim is not None]

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from schemas.messages import Capacity
-from schemas.record import Record
-from warehouse.tables.content import Content
-from warehouse.tables.target import target
+from warehouse.tables.body import event_body
+from warehouse.tables.table import Source, Table, is_money, is_text
 
-COLUMNS: Final = ("campaign", "buyer", "cap", "since", "until", "limit", "used", "full", "occurred_at")
-
-
-def _rows(_record: Record, content: Content) -> Sequence[Mapping[str, Any]]:
-    if not isinstance(content, Capacity):
-        return ()
-    told = {
-        "campaign": content.campaign,
-        "buyer": content.buyer,
-        "full": content.full or "",
-        "occurred_at": content.occurred_at,
-    }
-    uses = {name: [getattr(use, name) for use in content.uses] for name in ("cap", "since", "until", "limit", "used")}
-    return [{**told, **dict(zip(uses, of, strict=True))} for of in zip(*uses.values(), strict=True)]
-
-
-CAP_LEDGER: Final = target("cap_ledger", COLUMNS, [Capacity.TOPIC.name], _rows)
+CAP_LEDGER: Final = Table(
+    "cap_ledger",
+    {
+        "campaign": "r.campaign",
+        "buyer": "r.buyer",
+        "cap": "x.cap",
+        "since": "x.since",
+        "until": "x.until",
+        "limit": "x.limit",
+        "used": "x.used",
+        "full": "ifNull(r.full, '')",
+        "occurred_at": "r.occurred_at",
+    },
+    (Source(Capacity.TOPIC.name, Capacity, event_body, {}, each="e.uses"),),
+    element=(
+        "Tuple(cap String, since String, until Nullable(DateTime64(3, 'UTC')),"
+        " limit Decimal(12, 4), used Decimal(12, 4))"
+    ),
+    checks=(
+        is_money("limit", "used"),
+        is_text("campaign", "buyer", "cap", "since", "full"),
+    ),
+)

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-from schemas.events import Consent, LeadValidated
-from schemas.record import Record
-from warehouse.tables.content import Content
-from warehouse.tables.target import run_of, target
-
-COLUMNS: Final = (
-    "lead_id", "run", "person", "received_at", "first_name", "last_name", "phone", "email", "zip", "state", "fields",
-    "consent_text_hash", "consent_url", "consent_ip", "consent_at", "consent_sellers", "trustedform_cert_url",
-    "jornaya_lead_id", "test",
-)  # fmt: skip
+from schemas.events import LeadValidated
+from warehouse.tables.body import event_body
+from warehouse.tables.table import IN_TIME, RUN, Source, Table, is_text, own
 
 NOT_ERASED: Final = (
     "lead_id NOT IN (SELECT lead_id FROM {database}.erased)"
@@ -25,33 +17,34 @@ NOT_ERASED: Final = (
 )
 """The tombstones of :mod:`warehouse.erasing.tombstones`, looked at by the very statement that inserts."""
 
-
-def _rows(record: Record, content: Content) -> Sequence[Mapping[str, Any]]:
-    if not isinstance(content, LeadValidated):
-        return ()
-    lead, consent = content.lead, content.lead.consent or Consent()
-    row = {
-        "lead_id": content.lead_id,
-        "run": run_of(record, content),
-        "person": content.person,
-        "received_at": content.received_at,
-        "first_name": lead.first_name,
-        "last_name": lead.last_name,
-        "phone": lead.phone or "",
-        "email": lead.email or "",
-        "zip": lead.zip,
-        "state": lead.state,
-        "fields": lead.extra,
-        "consent_text_hash": consent.text_hash or "",
-        "consent_url": consent.url or "",
-        "consent_ip": consent.ip or "",
-        "consent_at": consent.at,
-        "consent_sellers": consent.sellers,
-        "trustedform_cert_url": consent.trustedform_cert_url or "",
-        "jornaya_lead_id": consent.jornaya_lead_id or "",
-        "test": lead.test,
-    }
-    return (row,)
-
-
-CONTACTS: Final = target("contacts", COLUMNS, [LeadValidated.TOPIC.name], _rows, only=NOT_ERASED)
+CONTACTS: Final = Table(
+    "contacts",
+    own("lead_id", "person", "received_at")
+    | {
+        "run": RUN,
+        "first_name": "r.lead.first_name",
+        "last_name": "r.lead.last_name",
+        "phone": "ifNull(r.lead.phone, '')",
+        "email": "ifNull(r.lead.email, '')",
+        "zip": "r.lead.zip",
+        "state": "r.lead.state",
+        "fields": "r.lead.extra",
+        "consent_text_hash": "ifNull(r.lead.consent.text_hash, '')",
+        "consent_url": "ifNull(r.lead.consent.url, '')",
+        "consent_ip": "ifNull(r.lead.consent.ip, '')",
+        "consent_at": "r.lead.consent.at",
+        "consent_sellers": "ifNull(r.lead.consent.sellers, [])",
+        "trustedform_cert_url": "ifNull(r.lead.consent.trustedform_cert_url, '')",
+        "jornaya_lead_id": "ifNull(r.lead.consent.jornaya_lead_id, '')",
+        "test": "r.lead.test",
+    },
+    (Source(LeadValidated.TOPIC.name, LeadValidated, event_body, {}),),
+    checks=(
+        IN_TIME[0],
+        is_text("person", "first_name", "last_name", "phone", "email", "zip", "state", "consent_text_hash"),
+        is_text("consent_url", "consent_ip", "trustedform_cert_url", "jornaya_lead_id"),
+        is_text("arrayStringConcat(mapKeys(fields), ' ')", "arrayStringConcat(mapValues(fields), ' ')"),
+        is_text("arrayStringConcat(consent_sellers, ' ')"),
+    ),
+    only=NOT_ERASED,
+)

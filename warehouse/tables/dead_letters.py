@@ -5,58 +5,67 @@ What a stage gave up is on the topic ``dead-letters``; of other topics it is wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
+from uuid import UUID
 
 from schemas import headers, topics
-from schemas.codec import UndecodableError
 from schemas.headers import DeadLetter
-from schemas.identity import lead_id_at
 from schemas.record import Record
-from warehouse.tables.content import Content
-from warehouse.tables.target import moment, target
+from schemas.values import Frozen, Timestamp
+from warehouse.tables.body import made_body, made_of
+from warehouse.tables.lead_events import in_log, lead_id_by, moment
+from warehouse.tables.table import Source, Table, Unreadable, is_text, own
 
-COLUMNS: Final = (
-    "lead_id", "run", "stage", "reason", "detail", "origin_topic", "origin_partition", "origin_offset", "origin_at",
-    "attempt", "version", "received_at", "occurred_at",
-)  # fmt: skip
 SINK: Final = "sink"
 """The stage of what the sink could not read."""
 NOT_READ: Final = (topics.LEADS, topics.CLAIMS)
 """Validation gives up what is no raw lead; claims are not sunk."""
 
 
-def _rows(record: Record, content: Content) -> Sequence[Mapping[str, Any]]:
-    if isinstance(content, UndecodableError | ValueError):
-        return (_unreadable(record, content),)
-    if not isinstance(content, DeadLetter):
-        return ()
-    row = {
-        "lead_id": content.lead_id,
-        "run": headers.run_of(record.headers),
-        "stage": content.stage,
-        "reason": content.reason,
-        "detail": content.detail,
-        "origin_topic": content.topic,
-        # Headers are anybody's: a number that no log has is told as -1.
-        "origin_partition": content.partition if 0 <= content.partition < 2**31 else -1,
-        "origin_offset": content.offset if 0 <= content.offset < 2**63 else -1,
-        "origin_at": moment(content.timestamp_ms),
-        "attempt": content.attempt if 0 <= content.attempt < 2**16 else 0,
-        "version": content.version,
-        "received_at": moment(content.received_at_ms),
+class Letter(Frozen):
+    """A row, but for where it comes from."""
+
+    topic: str
+    lead_id: UUID
+    stage: str
+    reason: str
+    detail: str
+    origin_topic: str
+    origin_partition: int
+    origin_offset: int
+    origin_at: Timestamp
+    attempt: int
+    version: str
+    received_at: Timestamp
+    occurred_at: Timestamp
+
+
+def _letter(record: Record) -> Mapping[str, Any]:
+    letter = DeadLetter.from_headers(record.headers)
+    return {
+        "topic": record.topic,
+        "lead_id": letter.lead_id,
+        "stage": letter.stage,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "origin_topic": letter.topic,
+        "origin_partition": in_log(letter.partition, 31),
+        "origin_offset": in_log(letter.offset, 63),
+        "origin_at": moment(letter.timestamp_ms),
+        "attempt": letter.attempt if 0 <= letter.attempt < 2**16 else 0,
+        "version": letter.version,
+        "received_at": moment(letter.received_at_ms),
         "occurred_at": moment(record.timestamp),
     }
-    return (row,)
 
 
-def _unreadable(record: Record, error: Exception) -> Mapping[str, Any]:
-    at = headers.received_at_of(record.headers, record.timestamp)
-    return {
-        "lead_id": headers.lead_id_of(record.headers) or lead_id_at(record.topic, record.partition, record.offset),
-        "run": headers.run_of(record.headers),
+def _unreadable(record: Record, reason: str) -> bytes:
+    told = {
+        "topic": record.topic,
+        "lead_id": lead_id_by(record),
         "stage": SINK,
-        "reason": error.reason.value if isinstance(error, UndecodableError) else "value.not_event",
+        "reason": reason,
         "detail": "",
         "origin_topic": record.topic,
         "origin_partition": record.partition,
@@ -64,11 +73,34 @@ def _unreadable(record: Record, error: Exception) -> Mapping[str, Any]:
         "origin_at": moment(record.timestamp),
         "attempt": 1,
         "version": "",
-        "received_at": at,
+        "received_at": headers.received_at_of(record.headers, record.timestamp),
         "occurred_at": moment(record.timestamp),
     }
+    return made_body(Letter, told)
 
 
-DEAD_LETTERS: Final = target(
-    "dead_letters", COLUMNS, [spec.name for spec in topics.CATALOGUE if spec not in NOT_READ], _rows
+DEAD_LETTERS: Final = Table(
+    "dead_letters",
+    own(
+        "lead_id",
+        "stage",
+        "reason",
+        "detail",
+        "origin_topic",
+        "origin_partition",
+        "origin_offset",
+        "origin_at",
+        "version",
+        "received_at",
+        "occurred_at",
+    )
+    | {"run": "toUInt32(_run)", "attempt": "accurateCast(r.attempt, 'UInt16')"},
+    (Source(topics.DEAD_LETTERS.name, Letter, made_of(Letter, _letter), {}),),
+    Unreadable(
+        frozenset(spec.name for spec in topics.CATALOGUE if spec not in NOT_READ),
+        Letter,
+        _unreadable,
+        {"_topic": "e.topic"},
+    ),
+    checks=(is_text("stage", "reason", "detail", "origin_topic", "version"),),
 )

@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 from schemas.events import Delivery
-from schemas.record import Record
-from warehouse.tables.content import Content
-from warehouse.tables.target import run_of, target
+from warehouse.tables.body import event_body
+from warehouse.tables.table import ATTEMPT, DECISION, IN_TIME, RUN, SOURCE, Source, Table, is_money, is_text, own
 
-COLUMNS: Final[tuple[str, ...]] = (
-    "event_id", "lead_id", "run", "decision", "attempt", "vertical", "source", "campaign", "buyer", "company", "route",
-    "tier", "exclusive", "outcome", "reason", "price", "reference", "http_status", "posts", "latency_ms", "is_last",
-    "endpoint", "idempotency_key", "request_bytes", "response_type", "response_bytes",
-    "received_at", "occurred_at", "release",
-)  # fmt: skip
-FIELDS: Final = tuple(name for name in COLUMNS if name in Delivery.model_fields)
-NIL: Final = UUID(int=0)
-
-
-def _rows(record: Record, content: Content) -> Sequence[Mapping[str, Any]]:
-    if not isinstance(content, Delivery):
-        return ()
-    sent = content.exchange
-    row: dict[str, Any] = {name: getattr(content, name) for name in FIELDS} | {
-        "run": run_of(record, content),
-        "reason": content.reason or "",
-        "price": content.price or Decimal(0),
-        "reference": content.reference or "",
-        "http_status": content.http_status or 0,
-        "is_last": content.over,
-        "endpoint": sent.endpoint if sent else "",
-        "idempotency_key": sent.key if sent else NIL,
-        "request_bytes": sent.request_bytes if sent else 0,
-        "response_type": (sent.response_type if sent else None) or "",
-        "response_bytes": sent.response_bytes if sent else 0,
-    }
-    return (row,)
-
-
-DELIVERIES: Final = target("deliveries", COLUMNS, [Delivery.TOPIC.name], _rows)
+DELIVERIES: Final = Table(
+    "deliveries",
+    own(
+        "event_id",
+        "lead_id",
+        "vertical",
+        "campaign",
+        "buyer",
+        "company",
+        "route",
+        "tier",
+        "exclusive",
+        "outcome",
+        "received_at",
+        "occurred_at",
+        "release",
+    )
+    | {
+        "run": RUN,
+        "decision": DECISION,
+        "attempt": ATTEMPT,
+        "source": SOURCE,
+        "reason": "ifNull(r.reason, '')",
+        "price": "ifNull(r.price, toDecimal64(0, 4))",
+        "reference": "ifNull(r.reference, '')",
+        "http_status": "accurateCast(ifNull(r.http_status, 0), 'UInt16')",
+        "posts": "accurateCast(r.posts, 'UInt16')",
+        "latency_ms": "toFloat32(r.latency_ms)",
+        "is_last": "r.over",
+        "endpoint": "ifNull(r.exchange.endpoint, '')",
+        "idempotency_key": "ifNull(r.exchange.key, toUUID('00000000-0000-0000-0000-000000000000'))",
+        "request_bytes": "accurateCast(ifNull(r.exchange.request_bytes, 0), 'UInt32')",
+        "response_type": "ifNull(r.exchange.response_type, '')",
+        "response_bytes": "accurateCast(ifNull(r.exchange.response_bytes, 0), 'UInt32')",
+    },
+    (Source(Delivery.TOPIC.name, Delivery, event_body, {}),),
+    checks=(
+        *IN_TIME,
+        "latency_ms >= 0 AND isFinite(latency_ms)",
+        is_money("price"),
+        is_text(
+            "vertical", "source", "campaign", "buyer", "company", "route", "tier", "outcome", "reason", "reference"
+        ),
+        is_text("endpoint", "response_type", "release"),
+    ),
+)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from schemas.messages import ConfigEntity
-from schemas.record import Record
-from warehouse.tables.content import Content
-from warehouse.tables.target import target
+from warehouse.tables.body import event_body
+from warehouse.tables.table import Source, Table, is_text, own
 
-COLUMNS: Final = ("kind", "entity", "release", "document", "occurred_at")
-
-
-def _rows(_record: Record, content: Content) -> Sequence[Mapping[str, Any]]:
-    if not isinstance(content, ConfigEntity):
-        return ()
-    return ({name: getattr(content, name) for name in COLUMNS},)
-
-
-RELEASES: Final = target("releases", COLUMNS, [ConfigEntity.TOPIC.name], _rows)
+RELEASES: Final = Table(
+    "releases",
+    own("kind", "entity", "release", "document", "occurred_at"),
+    (Source(ConfigEntity.TOPIC.name, ConfigEntity, event_body, {}),),
+    checks=(is_text("kind", "entity", "release", "document"),),
+)

@@ -6,50 +6,38 @@ the event (:class:`schemas.decision.Failed`). The view ``evaluations`` has a row
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from schemas.events import LeadRouted, LeadUnrouted
-from schemas.record import Record
-from warehouse.tables.content import Content
-from warehouse.tables.target import run_of, target
+from warehouse.tables.body import event_body
+from warehouse.tables.table import IN_TIME, RUN, Source, Table, is_text, own
 
 CHOSEN: Final = "chosen"
 """The reason of those on the slip, which are ``named``."""
-COLUMNS: Final = (
-    "lead_id", "run", "decision", "vertical", "route", "reason", "campaigns", "named", "received_at", "occurred_at",
-    "release",
-)  # fmt: skip
+_FAILED: Final = "arrayMap(f -> (f.vertical, f.reason, f.campaigns, CAST([], 'Array(String)')), e.trace.failed)"
+_CHOSEN: Final = f"(e.vertical, '{CHOSEN}', '', arrayDistinct(arrayMap(leg -> leg.campaign, e.slip.candidates)))"
 
-
-def _rows(record: Record, content: Content) -> Sequence[Mapping[str, Any]]:
-    if isinstance(content, LeadRouted):
-        named = list(dict.fromkeys(leg.campaign for leg in content.slip.candidates))
-        chosen = {"vertical": content.vertical, "reason": CHOSEN, "campaigns": b"", "named": named}
-        return [*_failed(record, content, content.slip.route), _decided(record, content, content.slip.route) | chosen]
-    return _failed(record, content, content.route) if isinstance(content, LeadUnrouted) else ()
-
-
-def _failed(record: Record, event: LeadRouted | LeadUnrouted, route: str) -> list[dict[str, Any]]:
-    decided = _decided(record, event, route)
-    return [
-        {**decided, "vertical": one.vertical, "reason": one.reason, "campaigns": one.campaigns, "named": []}
-        for one in event.trace.failed
-    ]
-
-
-def _decided(record: Record, event: LeadRouted | LeadUnrouted, route: str) -> dict[str, Any]:
-    return {
-        "lead_id": event.lead_id,
-        "run": run_of(record, event),
-        "decision": event.attempt,
-        "route": route,
-        "received_at": event.received_at,
-        "occurred_at": event.occurred_at,
-        "release": event.release,
-    }
-
-
-ROUTING_EVALUATIONS: Final = target(
-    "routing_evaluations", COLUMNS, [LeadRouted.TOPIC.name, LeadUnrouted.TOPIC.name], _rows
+ROUTING_EVALUATIONS: Final = Table(
+    "routing_evaluations",
+    own("lead_id", "route", "received_at", "occurred_at", "release")
+    | {
+        "run": RUN,
+        "decision": "accurateCast(r.attempt, 'UInt16')",
+        "vertical": "x.vertical",
+        "reason": "x.reason",
+        "campaigns": "x.campaigns",
+        "named": "x.named",
+    },
+    (
+        Source(
+            LeadRouted.TOPIC.name,
+            LeadRouted,
+            event_body,
+            {"route": "e.slip.route"},
+            each=f"arrayPushBack({_FAILED}, {_CHOSEN})",
+        ),
+        Source(LeadUnrouted.TOPIC.name, LeadUnrouted, event_body, {}, each=_FAILED),
+    ),
+    element="Tuple(vertical String, reason String, campaigns String, named Array(String))",
+    checks=(*IN_TIME, is_text("vertical", "route", "reason", "release", "arrayStringConcat(named, ' ')")),
 )

@@ -18,6 +18,7 @@ from warehouse.sinking.failures import Failure, failure_of
         (DatabaseError("too many parts", code=252), Failure.TRANSIENT),
         (DatabaseError("no such column", code=16), Failure.SCHEMA),
         (DatabaseError("constraint", code=469), Failure.POISON),
+        (DatabaseError("no Avro of its schema", code=748), Failure.POISON),
         (DataError("cannot make a column"), Failure.POISON),
         (OverflowError("too big"), Failure.POISON),
         (TypeError("no number"), Failure.POISON),

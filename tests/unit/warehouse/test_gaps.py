@@ -16,7 +16,7 @@ def has(mark: int | None) -> Callable[[], int | None]:
 
 
 def plan(first: int, last: int) -> Claim:
-    return Claim(Part("t", "id", 0, first, last), "batch", 0, 1)
+    return Claim(Part("t", "id", 0, first, last), "batch", 0, 1, ("t", 0))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warehouse.sinking import plans
-from warehouse.sinking.plans import METADATA_BYTES, Claim, Part, Plan, PlanError, claim_of, pending_of
+from warehouse.sinking.plans import (
+    METADATA_BYTES,
+    Claim,
+    Part,
+    Pending,
+    Plan,
+    PlanError,
+    batch_of,
+    claim_of,
+    pending_of,
+    torn_of,
+)
 
 names = st.text("abc.-", min_size=1, max_size=8)
 offsets = st.integers(0, 2**63 - 1)
@@ -19,12 +30,11 @@ offsets = st.integers(0, 2**63 - 1)
 
 @st.composite
 def planned(draw: st.DrawFn) -> Plan:
-    lane = draw(st.integers(0, 1023))
-    topics = sorted(draw(st.sets(names, min_size=1, max_size=16)))
+    partitions = sorted(draw(st.sets(st.tuples(names, st.integers(0, 1023)), min_size=1, max_size=16)))
     parts = []
-    for topic in topics:
+    for topic, partition in partitions:
         first, last = sorted((draw(offsets), draw(offsets)))
-        parts.append(Part(topic, draw(names), lane, first, last))
+        parts.append(Part(topic, draw(names), partition, first, last))
     return Plan(draw(st.text(max_size=40)), draw(st.integers(0, 2**45)), tuple(parts))
 
 
@@ -42,18 +52,58 @@ def test_what_is_committed_is_the_plan_again(plan: Plan, chance: object) -> None
     assert all(len(plan.metadata(part).encode()) < METADATA_BYTES for part in plan.parts)
     read = claims(plan)
     chance.shuffle(read)  # type: ignore[attr-defined]
-    (pending,) = pending_of(read)
+    (pending,) = pending_of(read, {part.place for part in plan.parts})
     assert pending.whole
     assert pending.plan == plan
     assert token(pending.plan) == token(plan)
 
 
+@given(planned(), st.data())
+def test_who_has_the_first_part_makes_all_and_the_others_wait(plan: Plan, data: st.DataObject) -> None:
+    read = claims(plan)
+    own = data.draw(st.lists(st.sampled_from(read), min_size=1, unique=True))
+    others = [claim for claim in read if claim not in own]
+    places = {claim.part.place for claim in own}
+    leads = plan.parts[0].place in places
+    assert torn_of(own, places) == ({plan.batch} if leads and others else set())
+    another = replace(read[0], batch=plan.batch + "x")
+    (pending,) = pending_of(own, places, [*others, another])
+    assert set(pending.parts) == {claim.part for claim in own}
+    assert pending.whole == leads
+    if leads:
+        assert pending.plan == plan
+        assert token(pending.plan) == token(plan)
+        assert set(pending.elsewhere) == {claim.part for claim in others}
+        assert pending.awaits is None
+    else:
+        assert pending.parts == pending.plan.parts
+        assert pending.awaits == plan.parts[0].place
+
+
+@given(planned(), st.data())
+def test_what_is_not_all_there_is_nobodys_whole(plan: Plan, data: st.DataObject) -> None:
+    """A claim is missing, or records are: the parts that are left are by themselves."""
+    read = claims(plan)
+    places = {claim.part.place for claim in read}
+    (pending,) = pending_of(read, places, (), {plan.batch})
+    left = Pending(plan, whole=False)
+    assert pending == left
+    if len(read) > 1:
+        lost = data.draw(st.sampled_from(read))
+        (pending,) = pending_of([claim for claim in read if claim != lost], places)
+        assert pending == Pending(replace(plan, parts=tuple(p for p in plan.parts if p != lost.part)), whole=False)
+
+
+def test_the_remains_of_a_torn_batch_are_a_members_own_parts() -> None:
+    parts = tuple(Part("x", "t", partition, 0, 8) for partition in range(3))
+    remains = Pending(Plan("b", 1, parts), whole=True, elsewhere=parts[1:]).remains()
+    assert remains == Pending(Plan("b", 1, parts[:1]), whole=False)
+
+
 @given(planned())
-def test_a_member_with_some_of_the_parts_knows_that_it_is_not_all(plan: Plan) -> None:
-    if len(plan.parts) > 1:
-        (pending,) = pending_of(claims(plan)[1:])
-        assert not pending.whole
-        assert pending.plan.parts == plan.parts[1:]
+def test_the_name_of_a_batch_is_in_each_commit_of_it(plan: Plan) -> None:
+    assert {batch_of(plan.metadata(part)) for part in plan.parts} == {plan.batch}
+    assert batch_of("") is batch_of(None) is batch_of('{"v":2}') is batch_of("[]") is None
 
 
 @given(planned(), planned())
@@ -81,9 +131,14 @@ def test_any_difference_gives_another_token(change: dict[str, object]) -> None:
         ("[" * 3000, "no plan"),
         ("7", "no plan"),
         ('{"v":1}', "damaged"),
-        ('{"v":1,"batch":"b","at":1,"last":3,"of":1}', "damaged"),
-        ('{"v":1,"batch":"b","at":1,"last":"9","of":1}', "damaged"),
-        ('{"v":1,"batch":"b","at":1,"last":9,"of":0}', "damaged"),
+        ('{"v":1,"batch":"b","at":1,"last":9,"of":1}', "damaged"),
+        ('{"v":1,"batch":"b","at":1,"last":9,"of":1,"first":7}', "damaged"),
+        ('{"v":1,"batch":"b","at":1,"last":9,"of":1,"first":["x"]}', "damaged"),
+        ('{"v":1,"batch":"b","at":1,"last":9,"of":1,"first":["x","0"]}', "damaged"),
+        ('{"v":1,"batch":"b","at":1,"last":9,"of":1,"first":[["x"],0]}', "damaged"),
+        ('{"v":1,"batch":"b","at":1,"last":3,"of":1,"first":["x",0]}', "damaged"),
+        ('{"v":1,"batch":"b","at":1,"last":"9","of":1,"first":["x",0]}', "damaged"),
+        ('{"v":1,"batch":"b","at":1,"last":9,"of":0,"first":["x",0]}', "damaged"),
     ],
 )
 def test_what_is_no_plan_of_this_version_is_said(metadata: str, says: str) -> None:
@@ -105,11 +160,11 @@ def test_any_metadata_is_a_claim_or_an_error(metadata: str) -> None:
 
 @pytest.mark.parametrize(
     "parts",
-    [(), (("a", 0), ("a", 0)), (("b", 0), ("a", 0)), (("a", 0), ("b", 1))],
+    [(), (("a", 0), ("a", 0)), (("b", 0), ("a", 1)), (("a", 1), ("a", 0))],
 )
 def test_a_plan_that_is_none_cannot_be_made(parts: tuple[tuple[str, int], ...]) -> None:
     with pytest.raises(ValueError, match="plan"):
-        Plan("b", 0, tuple(Part(topic, "t", lane, 0, 1) for topic, lane in parts))
+        Plan("b", 0, tuple(Part(topic, "t", partition, 0, 1) for topic, partition in parts))
 
 
 def test_a_batch_name_beyond_what_kafka_takes_is_refused() -> None:
