@@ -52,4 +52,5 @@ def world(
 ) -> World:
     found = World(kafka_bootstrap, clickhouse_url, database, unique("sink"), tmp_path / "sink.log")
     migrate(found.client, database)
+    found.begin_at_end()
     return found

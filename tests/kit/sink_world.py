@@ -15,9 +15,11 @@ from typing import Any
 from uuid import UUID
 
 from clickhouse_connect.driver.client import Client
+from confluent_kafka import Consumer, TopicPartition
 
 from connectors.kafka import clients
 from connectors.kafka.lag import lag_of
+from connectors.kafka.log_bounds import bounds_of
 from connectors.kafka.producer import AckedProducer
 from kit.events import event
 from kit.full_stack import wait_until
@@ -58,6 +60,13 @@ class World:
         self.client: Client = connect(self.url)
         self.producer = AckedProducer(self.bootstrap)
         self.log.touch()
+
+    def begin_at_end(self) -> None:
+        """Let the group begin where the logs end now: what other tests wrote is not this one's."""
+        ends = ends_of(self.bootstrap, SUNK_TOPICS)
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.group})
+        consumer.commit(offsets=ends, asynchronous=False)
+        consumer.close()
 
     def send(self, events: Sequence[Event], *pairs: tuple[str, bytes]) -> None:
         for one in events:
@@ -123,6 +132,14 @@ class World:
         """Of a quick sink in the world's group."""
         settings = {"batch_rows": 500, "batch_seconds": 0.05, "session_timeout_seconds": 2.0, **changes}
         return SinkConfig(bootstrap=self.bootstrap, database=self.database, group=self.group, **settings)
+
+
+def ends_of(bootstrap: str, topics: Sequence[str]) -> list[TopicPartition]:
+    """Where the log of each partition ends."""
+    admin = clients.admin(bootstrap)
+    known = admin.list_topics(timeout=20).topics
+    places = [TopicPartition(topic, partition) for topic in topics for partition in known[topic].partitions]
+    return [TopicPartition(*at, found.high) for at, found in bounds_of(admin, places).items()]
 
 
 def members(world: World) -> int:
