@@ -101,7 +101,13 @@ OFFERS = TopicSpec("offers", Key.COMPANY, "one lead offered to one campaign, wit
 DELIVERIES = TopicSpec("deliveries", Key.PERSON, "each leg of a slip: outcome, price, timings, whether it is the last")
 DELIVERED = TopicSpec("leads.delivered", Key.PERSON, "a sold lead: to whom, for how much")
 UNDELIVERED = TopicSpec("leads.undelivered", Key.PERSON, "a lead that every candidate declined")
-FEEDBACK = TopicSpec("feedback", Key.PERSON, "what a buyer says later: return, disposition, conversion", external=True)
+FEEDBACK = TopicSpec(
+    "feedback",
+    Key.PERSON,
+    "what a buyer says later, in its own words: return, disposition, conversion",
+    personal_data=True,
+    external=True,
+)
 CAPACITY = TopicSpec(
     "capacity",
     Key.CAMPAIGN,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from warehouse.metrics import metrics
@@ -16,6 +16,8 @@ _NESTED: Final = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
 """Parentheses, three deep at most."""
 _COLUMN: Final = re.compile(rf"^ {{4}}(?P<name>\w+) +(?P<type>[A-Z]\w*(?:{_NESTED})?)(?P<rest>.*)$", re.MULTILINE)
 _COMMENT: Final = re.compile(r"COMMENT '((?:[^']|'')*)'")
+_ALTERED: Final = re.compile(r"ALTER TABLE \{database\}\.(\w+)\{on_cluster\}\s")
+_COMMENTED: Final = re.compile(r"\bCOMMENT COLUMN IF EXISTS (\w+) '((?:[^']|'')*)'")
 _METRIC: Final = re.compile(r"metric (\w+)")
 
 
@@ -39,9 +41,16 @@ class Relation:
 
 def relations() -> list[Relation]:
     """Views, then tables, in the order of their names."""
+    tables: dict[str, Relation] = {}
+    for statement in (one.sql for migration in migrations() for one in migration.statements):
+        if _RELATION.match(statement):
+            made = _relation(statement)
+            tables[made.name] = made
+        elif (altered := _ALTERED.match(statement)) is not None:
+            said = {name: text.replace("''", "'") for name, text in _COMMENTED.findall(statement)}
+            tables[altered[1]] = _commented(tables[altered[1]], said)
     return sorted((_relation(view.sql) for view in views()), key=lambda one: one.name) + sorted(
-        (_relation(one.sql) for migration in migrations() for one in migration.statements if _RELATION.match(one.sql)),
-        key=lambda one: one.name,
+        tables.values(), key=lambda one: one.name
     )
 
 
@@ -84,6 +93,11 @@ def _relation(sql: str) -> Relation:
     columns = tuple(_column(match) for match in _COLUMN.finditer(head))
     about = _COMMENT.findall(tail)
     return Relation(found[1], about[-1].replace("''", "'") if about else "", columns)
+
+
+def _commented(table: Relation, said: Mapping[str, str]) -> Relation:
+    columns = (replace(column, comment=said.get(column.name, column.comment)) for column in table.columns)
+    return replace(table, columns=tuple(columns))
 
 
 def _column(match: re.Match[str]) -> Column:

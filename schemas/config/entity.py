@@ -7,7 +7,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+def _with_letter(name: str) -> str:
+    if name.strip("0123456789_-"):
+        return name
+    raise ValueError(f"{name!r} is no name: digits alone may be a phone number, which the warehouse leaves out")
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$"), AfterValidator(_with_letter)]
 State = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 
 

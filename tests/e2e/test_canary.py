@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+from uuid import uuid4
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -32,9 +33,10 @@ from connectors.kafka.producer import AckedProducer
 from leadline.stack.services import WORKERS
 from schemas import topics
 from schemas.codec import encode
-from schemas.events import Lead, Offer
+from schemas.events import Feedback, Lead, Offer
 from streams.topology import all_topics
 from warehouse.client import connect
+from warehouse.tables.feedback import FREE_TEXT
 
 pytestmark = pytest.mark.stack
 
@@ -45,6 +47,7 @@ PRINTED = ("SystemUnicode", "SystemSymbols", "SystemLicenses", "SystemDocumentat
 NAMES = (
     "sold", "again", "badphone", "faulty", "nobody", "declined", "waterfall", "garbled", "babbled", "test", "consent",
     "source", "vertical", "nested", "named", "leadid", "key", "headers", "posted", "form", "quoted", "poison", "late",
+    "said",
 )  # fmt: skip
 STATES = {
     "nobody": "WY", "declined": "HI", "waterfall": "GA", "garbled": "NY", "babbled": "TX", "quoted": "FL",
@@ -144,6 +147,18 @@ def poison() -> Iterator[tuple[str, bytes, bytes]]:
     yield topics.OFFERS.name, b"accepts", encode(beyond)
 
 
+def feedback() -> Iterator[tuple[str, bytes, bytes]]:
+    """What buyers say of a lead in words of their own, and in every field that is a name or a code."""
+    c = CANARIES["said"]
+    words = f"Wrenfirst{c.code} Finchlast{c.code} of Serinstreet{c.code}, {c.phone}, says it is {c.email}"
+    told = event(Feedback, CANARIES["nobody"].lead_id, person="d" * 32, traceparent=None)
+    for changes in (
+        {"kind": "return", "reason": words, "campaign": c.phone, "buyer": c.email},
+        {"kind": words, "reason": c.phone, "vertical": c.spellings[3], "source": c.email, "release": c.phone},
+    ):
+        yield topics.FEEDBACK.name, b"d" * 32, encode(told.model_copy(update={"event_id": uuid4(), **changes}))
+
+
 def post_to_intake(url: str) -> None:
     """Posts that are taken, and posts that are refused in every way, each with marks all over."""
     posted, form, other = CANARIES["posted"], CANARIES["form"], CANARIES["late"]
@@ -184,7 +199,7 @@ def flight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flight]:
             wait_until(lambda: sold in stack.outcomes(), "the first canary has come to its end", 60)
             for record in others:
                 producer.produce(topics.LEADS.name, *record)
-            for topic, key, value in poison():
+            for topic, key, value in (*poison(), *feedback()):
                 producer.produce(topic, key, value)
             producer.flush()
             assert stack.endpoints.intake_url is not None
@@ -211,6 +226,8 @@ def test_every_canary_came_to_the_end_it_was_made_for(flight: Flight) -> None:
     # What is between stages is read by two: the stage, and the sink that cannot tell what it is.
     assert by_stage == {"validation": 5, "dedup": 1, "routing": 1, "delivery": 1, "sink": 2}
     assert ("delivery", "stage.failed", 1) in dead
+    said = flight.stack.query("SELECT kind, reason FROM leadline.feedback WHERE kind != 'erasure' ORDER BY kind")
+    assert said == [("", FREE_TEXT), ("return", FREE_TEXT)]
 
 
 def test_marked_personal_data_is_in_contacts_and_in_no_other_table_or_view(flight: Flight) -> None:
@@ -291,6 +308,7 @@ def test_topics_hold_marks_only_where_the_catalogue_says_so(flight: Flight) -> N
     assert not found
     assert {(topic, "value") for topic in ("leads", "leads.validated", "dead-letters", "offers")} < holding
     assert ("leads", "headers") in holding
+    assert ("feedback", "value") in holding
 
 
 def test_no_command_prints_a_mark(flight: Flight) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import struct
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -36,11 +37,13 @@ from schemas.events import (
 )
 from schemas.headers import DeadLetter
 from schemas.messages import Capacity, ConfigEntity
+from schemas.raw_lead import label_of
 from schemas.reasons import Reason
 from schemas.record import KafkaRecord
 from schemas.values import Frozen
 from warehouse.sinking.tables import SUNK_TOPICS
 from warehouse.tables.body import REFUSED
+from warehouse.tables.feedback import FREE_TEXT
 from warehouse.tables.lead_events import LEAD_EVENTS
 from warehouse.tables.routing_evaluations import CHOSEN
 
@@ -141,10 +144,26 @@ def assert_attributes(attributes: Row, sent: Event) -> None:
             assert value == kept, name
 
 
+SAID = ("source", "vertical", "campaign", "buyer", "kind", "outcome", "reason", "release")
+"""What others write on ``feedback``, and may have no name in it."""
+
+
+def assert_said(row: Row, said: Feedback) -> None:
+    for name in ("source", "vertical", "campaign", "buyer"):
+        assert row[name] == label_of(getattr(said, name))
+    reason = said.reason or ""
+    assert row["reason"] == (label_of(reason) or (FREE_TEXT if reason.strip(" ") else ""))
+    assert row["release"] == (said.release if re.fullmatch("[0-9a-f]{1,64}", said.release) else "")
+
+
 def assert_told(told: Told, sent: list[Event]) -> None:
     placed = told.write(map(record_of, sent))
     for one, row in zip(sent, told.events(placed), strict=True):
-        assert_own(row, one, "source", "latency_ms", *(["price"] if isinstance(one, Delivery) else []))
+        own_words = {Delivery: ("price",), Feedback: SAID}.get(type(one), ())
+        assert_own(row, one, "source", "latency_ms", *own_words)
+        if isinstance(one, Feedback):
+            assert_said(row, one)
+            assert row["outcome"] == label_of(one.kind)
         assert_attributes(row["attributes"], one)
         if isinstance(one, (LeadRouted, Offer)):
             leg = one.slip.candidates[one.cursor if isinstance(one, Offer) else 0]
@@ -157,7 +176,9 @@ def assert_told(told: Told, sent: list[Event]) -> None:
         return zip((sent[at] for at in of_model), found, strict=True)
 
     for said, (row,) in rows_of("feedback", Feedback):
-        assert_own(row, said, "source")
+        assert_own(row, said, *SAID)
+        assert_said(row, said)
+        assert row["kind"] == label_of(said.kind)
     for asked, (row,) in rows_of("deliveries", Delivery):
         assert_own(row, asked, "source")
         assert row["is_last"] == asked.over

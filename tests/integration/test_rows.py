@@ -36,6 +36,7 @@ from schemas.raw_lead import label_of
 from schemas.reasons import Reason
 from schemas.record import KafkaRecord
 from warehouse.tables.body import NOT_EVENT, REFUSED
+from warehouse.tables.feedback import FREE_TEXT
 from warehouse.tables.lead_events import LEAD_EVENTS
 
 EVENTS = tuple(DETAILS)
@@ -108,6 +109,27 @@ def test_what_does_not_look_like_a_name_is_no_source(told: Told) -> None:
     rows = told(*(typed(vertical=text, source=text) for text in none), *map(record_of, rejected))
     assert {row["source"] for row in rows} == {""}
     assert {row["vertical"] for row in rows[: len(none)]} == {""}
+
+
+def test_what_a_buyer_says_is_told_by_names_and_codes(told: Told) -> None:
+    """Words of its own may be a person's; they stay on the topic."""
+    words = {"vertical": "Ms Doe", "buyer": "ann@example.com", "campaign": "415-555-0100", "kind": "she moved"}
+    said = [
+        event(Feedback, reason="wrong_number"),
+        event(Feedback).model_copy(update={**words, "reason": "Ann Doe says 415 555 0100", "release": "Ann"}),
+        event(Feedback).model_copy(update={"reason": "4155550100"}),
+        event(Feedback).model_copy(update={"reason": "  "}),
+    ]
+    placed = told.write(map(record_of, said))
+    in_events, in_feedback = told.events(placed), [row for (row,) in told.rows("feedback", placed)]
+    for rows in (in_events, in_feedback):
+        assert [row["reason"] for row in rows] == ["wrong_number", FREE_TEXT, FREE_TEXT, ""]
+        assert [rows[1][name] for name in ("vertical", "buyer", "campaign", "release")] == [""] * 4
+        assert [rows[0][name] for name in ("buyer", "campaign", "release")] == [
+            said[0].buyer, said[0].campaign, said[0].release,
+        ]  # fmt: skip
+    kinds = ["return", "", "return", "return"]
+    assert [row["outcome"] for row in in_events] == [row["kind"] for row in in_feedback] == kinds
 
 
 def test_clickhouse_knows_a_label_as_python_does(told: Told) -> None:

@@ -30,6 +30,7 @@ from schemas.record import Record
 from schemas.values import Frozen, Timestamp
 from warehouse.tables.avro_file import long, text
 from warehouse.tables.body import REFUSED, event_body, made_body, made_of
+from warehouse.tables.feedback import said
 from warehouse.tables.json_sql import json_array, json_object
 from warehouse.tables.table import (
     ATTEMPT,
@@ -43,6 +44,7 @@ from warehouse.tables.table import (
     Unreadable,
     is_money,
     is_text,
+    label,
 )
 
 SCHEMA_VERSION: Final = 1
@@ -181,7 +183,8 @@ DESCRIBED: Final[Mapping[type[Event], Columns]] = {
         "attributes": json_object(declines="e.declines"),
     },
     Feedback: {
-        "outcome": "e.kind",
+        **said("e"),
+        "outcome": label("e.kind"),
         "price": "ifNull(e.amount, toDecimal64(0, 4))",
     },
 }
@@ -199,7 +202,7 @@ def lead_id_by(record: Record) -> UUID:
 
 
 def _received(record: Record) -> bytes:
-    """As :class:`Received`, written by hand: a raw lead is the one record that is read here, and there are many."""
+    """As :class:`Received`, written by hand: raw leads are all read here, and there are many."""
     try:
         arrival = arrival_of(record)
         lead_id, fields = arrival.lead_id, arrival.fields

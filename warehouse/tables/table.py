@@ -63,8 +63,8 @@ class Table:
     (one that the event has not is empty); of ``x``, which is an element of the source's ``each`` and of the type
     ``element``; and of ``_run``, the replay's number by the record's header. ``checks`` are conditions of the columns
     without which a record is refused. Without ``unreadable`` a record that cannot be read, or is refused, is left
-    out, and counted. ``only`` is a condition, with ``{database}`` in it, that ClickHouse looks at as it inserts: rows
-    that do not meet it are left out.
+    out; what is refused is counted. ``only`` is a condition, with ``{database}`` in it, that ClickHouse looks at as it
+    inserts: rows that do not meet it are left out.
     """
 
     name: str
@@ -117,12 +117,20 @@ RUN: Final = "accurateCast(greatest(r.run, _run), 'UInt32')"
 """The replay's number: the event's own, or its record's where that is higher."""
 ATTEMPT: Final = "accurateCast(r.attempt, 'UInt16')"
 DECISION: Final = "accurateCast(r.decision, 'UInt16')"
-# As schemas.raw_lead.label_of: what does not look like a name might be personal data.
-SOURCE: Final = r"if(match(r.source, '[A-Za-z]'), extract(r.source, '^\\s*([A-Za-z0-9][A-Za-z0-9_.-]{0,62})\\s*$'), '')"
 IN_TIME: Final = tuple(
     f"toUnixTimestamp64Milli({name}) BETWEEN 0 AND {headers.LATEST_MS}" for name in ("received_at", "occurred_at")
 )
 """Within what ClickHouse's DateTime64 holds."""
+
+
+def label(text: str) -> str:
+    """The SQL of a text as :func:`schemas.raw_lead.label_of` gives it: what does not look like a name might be personal
+    data, and is nothing."""
+    name = r"'^\\s*([A-Za-z0-9][A-Za-z0-9_.-]{0,62})\\s*$'"
+    return f"if(match({text}, '[A-Za-z]'), extract({text}, {name}), '')"
+
+
+SOURCE: Final = label("r.source")
 
 
 def is_money(*columns: str) -> str:

@@ -96,8 +96,8 @@ async def test_a_source_that_is_no_text_is_none_of_the_keys(named: object) -> No
     assert (await Intake(ACME, OPEN).post({"source": named}, X_Api_Key="acme-key")).status_code == 403
 
 
-async def test_a_number_is_the_source_that_the_log_s_readers_see() -> None:
-    assert (await Intake(Source(id="12", keys=(key_hash("k"),)), OPEN).post({"source": 12})).status_code == 401
+async def test_what_is_no_text_is_the_source_that_the_log_s_readers_see() -> None:
+    assert (await Intake(Source(id="true", keys=(key_hash("k"),)), OPEN).post({"source": True})).status_code == 401
 
 
 async def test_equal_idempotency_keys_of_two_sources_are_different_leads() -> None:

@@ -16,6 +16,7 @@ from schemas.config.buyer import Buyer
 from schemas.config.campaign import Campaign
 from schemas.config.release import Configuration
 from schemas.config.vertical import Vertical
+from schemas.raw_lead import label_of
 
 ONE = campaign("one", caps=(cap(5),), price="12.5")
 TWO = campaign("two", priority=1)
@@ -83,6 +84,17 @@ def test_references_are_checked(changes: dict[str, Any], fault: str) -> None:
 def test_a_campaign_with_a_mistake_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Campaign.model_validate(ONE.model_dump() | changes)
+
+
+@pytest.mark.parametrize("name", ["4155550100", "415-555-0100", "1", "2026_11", "West", "", "-a", "a" * 64])
+def test_an_id_is_a_name_and_no_number(name: str) -> None:
+    with pytest.raises(ValidationError):
+        Campaign.model_validate(ONE.model_dump() | {"id": name})
+
+
+@pytest.mark.parametrize("name", ["a", "1a", "a-1", "4155550100x", "a" * 63])
+def test_a_name_has_a_letter(name: str) -> None:
+    assert Campaign.model_validate(ONE.model_dump() | {"id": name}).id == label_of(name)
 
 
 def fresh(document: dict[str, Any] | None = None) -> Configuration:

@@ -24,6 +24,7 @@ RELEASED = {
     "0007_deliveries": "639334c2432bee243822e8c8c1e97794c48ab651ae1bef4225f500f287192b7c",
     "0008_decisions": "495138fddc8272f22d0413f6d5248d1be03781c2c07248a592337ec23e3c1333",
     "0009_gaps": "0fe6a9b1658bf3935129445aafdacc34c44a3a1078d0559a7d9517c98f562764",
+    "0010_feedback_words": "7d8b2450cad4fff8c4ac6262d55913efa4c5afcf8da6012ed9043a7c4d7f235e",
 }
 """A released migration never changes: write a new one instead, and add its checksum here."""
 ALONE = Layout("leads", None, Backend.EMBEDDED)
