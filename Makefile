@@ -54,7 +54,8 @@ integration: setup ## On a real Kafka and the real ClickHouse engine
 
 contract: setup ## What the warehouse relies on of a ClickHouse; URL=http://user:password@host:8123 asks another than ours
 	@$(if $(URL),LEADLINE_CONTRACT_URL='$(URL)') $(RUN) pytest tests/integration/test_clickhouse_contract.py \
-		tests/integration/test_warehouse_contract.py tests/integration/test_tables.py tests/integration/test_views.py
+		tests/integration/test_warehouse_contract.py tests/integration/test_tables.py tests/integration/test_views.py \
+		tests/integration/test_rows.py tests/integration/test_any_rows.py tests/integration/test_inserts_under_way.py
 
 e2e: setup ## The whole stack, as a user runs it
 	@$(RUN) pytest tests/e2e

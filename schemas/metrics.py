@@ -68,16 +68,21 @@ METRICS: Final[tuple[Metric, ...]] = tuple(value for value in list(globals().val
 
 SINK_RECORDS: Final = Metric("leadline_sink_records_total", Kind.COUNTER, "records whose rows are in the tables", ())
 SINK_BATCHES: Final = Metric("leadline_sink_batches_total", Kind.COUNTER, "planned batches inserted", ())
-SINK_RECOVERED: Final = Metric("leadline_sink_recovered_total", Kind.COUNTER, "batches that someone else planned", ())
+SINK_RECOVERED: Final = Metric(
+    "leadline_sink_recovered_total", Kind.COUNTER, "batches made again of a plan that was found", ()
+)
 SINK_RECONCILED: Final = Metric(
-    "leadline_sink_reconciled_total", Kind.COUNTER, "batches compared with the table, their tokens not trusted", ()
+    "leadline_sink_reconciled_total", Kind.COUNTER, "comparisons of a batch with a table, its token not trusted", ()
 )
 SINK_VIEWS_IN_DOUBT: Final = Metric(
     "leadline_sink_views_in_doubt_total", Kind.COUNTER, "batches that materialized views may lack", ()
 )
 SINK_REFUSED: Final = Metric("leadline_sink_refused_total", Kind.COUNTER, "rows refused for what they hold", ())
 SINK_FAILURES: Final = Metric(
-    "leadline_sink_failures_total", Kind.COUNTER, "inserts that failed and come again", ("failure",)
+    "leadline_sink_failures_total",
+    Kind.COUNTER,
+    "inserts, and reads for them, that failed and come again",
+    ("failure",),
 )
 SINK_COMMITS_REFUSED: Final = Metric(
     "leadline_sink_commits_refused_total", Kind.COUNTER, "commits that Kafka refused", ()

@@ -243,9 +243,9 @@ def plan_by_hand(world: World, group: str, first: int, last: int, at_ms: int, of
     return plan
 
 
-@pytest.mark.parametrize("of", [1, 2], ids=["whole", "split"])
+@pytest.mark.parametrize("of", [1, 2], ids=["old", "not all there"])
 @pytest.mark.parametrize("stored", [0, 7, 20])
-def test_an_old_or_split_plan_is_compared_with_the_table(world: World, stored: int, of: int) -> None:
+def test_a_plan_that_is_old_or_not_all_there_is_compared_with_the_table(world: World, stored: int, of: int) -> None:
     view = watched(world)
     topic = LeadUnrouted.TOPIC.name
     begin = log_bounds(world.bootstrap, topic, 0)[1]

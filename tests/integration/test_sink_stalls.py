@@ -1,4 +1,4 @@
-"""A sink whose own thread stands still for longer than Kafka lets it: its partitions are lost, and nothing else is."""
+"""Sinks whose own thread stands still for longer than Kafka lets it, and batches that are torn apart meanwhile."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DOOMED = 50
 
 
 class Stalling(Sink):
-    """A sink whose thread stands still once, before it plans or after, until it is let go."""
+    """A sink that stands still once, before it plans, after, or in an insert, until it is let go."""
 
     def __init__(self, world: World, moment: str, **changes: Any) -> None:
         self.moment, self.armed, self.stalled, self.go = moment, threading.Event(), threading.Event(), threading.Event()

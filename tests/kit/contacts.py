@@ -1,4 +1,4 @@
-"""Rows of ``contacts``, as the sink writes them: not at all for whoever is erased."""
+"""Rows of ``contacts``, under the sink's condition: not at all for whoever is erased."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def contact(phone: str = "", email: str = "", **changes: Any) -> dict[str, Any]:
 
 
 def insert(client: Client, database: str, rows: Iterable[dict[str, Any]], sql: str = SINK) -> None:
-    """Send rows as the sink does."""
+    """Send rows under the sink's condition."""
     body = "\n".join(json.dumps({name: _plain(value) for name, value in row.items()}) for row in rows)
     statement = sql.format(database=database, names=NAMES, columns=COLUMNS.replace("'", "\\'"))
     client.command(statement, data=body, settings={"date_time_input_format": "best_effort", "async_insert": 0})

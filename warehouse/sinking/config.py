@@ -18,7 +18,8 @@ class SinkConfig:
     is paused, and all are when ``held_bytes`` are held, what is being inserted included. A token older than
     ``safe_seconds`` is not trusted. Kafka takes the partitions of a sink that is not heard of for
     ``session_timeout_seconds``, or whose own thread stands still for ``max_poll_seconds``; an insert is another
-    thread's. With ``accept_gaps`` it goes on where records are gone from the log unread.
+    thread's. One whose thread stood still for a session begins again. With ``accept_gaps`` it goes on where records are
+    gone from the log unread.
     """
 
     bootstrap: str

@@ -38,7 +38,7 @@ _CODES: Final[dict[int, Failure]] = {
 def failure_of(error: BaseException) -> Failure:
     """Classify what the driver has raised. A code that is not known stops the sink: rows are never dropped for it."""
     if not isinstance(error, Error):
-        # The driver could not make a column of the rows.
+        # The rows could not be written as Avro.
         return (
             Failure.POISON
             if isinstance(error, (ValueError, TypeError, ArithmeticError, LookupError))

@@ -104,7 +104,7 @@ class Writer:
                 ) from error
 
     def highest(self, topic: str, partition: int) -> int | None:
-        """The highest offset of a partition in the first table that it has rows in, None when there are none."""
+        """The highest offset of a partition in the first table that its topic goes to, None when there is none."""
         name = self._name(next(table for table in self._tables if topic in table.topics))
         found = self._client.query(
             f"SELECT max({OFFSET}), count() FROM {name}"  # noqa: S608  # names of ours

@@ -112,7 +112,7 @@ class Intake:
 
     @property
     def recovering(self) -> int:
-        """How many batches there are whose fate is not known, and which are not all read."""
+        """How many batches there are whose fate is not known, and which are not all read or await another member."""
         return len(self._pending)
 
     @property

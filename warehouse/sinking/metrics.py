@@ -57,11 +57,11 @@ class SinkMetrics:
         self._of(metrics.SINK_LAG_SECONDS).set(max(seconds, 0.0))
 
     def failed(self, failure: Failure) -> None:
-        """An insert failed and is tried again."""
+        """An insert, or a read for it, failed and is tried again."""
         self._of(metrics.SINK_FAILURES).labels(failure.value).inc()
 
     def reconciled(self) -> None:
-        """A batch was compared with the table."""
+        """A batch was compared with a table."""
         self._of(metrics.SINK_RECONCILED).inc()
 
     def views_in_doubt(self) -> None:

@@ -1,6 +1,6 @@
 """The plan of a batch: what is about to be inserted, written into Kafka's own commits before it is.
 
-Its plan says of each of its partitions which offsets a batch has. Whoever reads the plan after a crash makes the same
+The plan says of each of its partitions which offsets a batch has. Whoever reads the plan after a crash makes the same
 batch with the same token, and ClickHouse takes it once.
 """
 
@@ -106,7 +106,8 @@ class Pending:
 
     Where a rebalance has torn it apart, the member that has its first part makes all of it: ``whole``, and
     ``elsewhere`` are the parts that are other members'. These wait until that member has settled its own, in the
-    partition that it ``awaits``, and look after what is theirs. A batch of which records are gone is nobody's whole.
+    partition that it ``awaits``, and look after what is theirs. A batch of which records are gone, or parts settled,
+    is nobody's whole.
     """
 
     plan: Plan

@@ -1,4 +1,7 @@
-"""A record's Avro body for ClickHouse, which reads it; here only its schema is looked at."""
+"""A record's Avro body for ClickHouse, which reads it.
+
+Here only its schema is looked at, unless ClickHouse could not read the batch or may have tried before.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from schemas.record import Record
 from schemas.values import Frozen, Timestamp
 from warehouse.tables.body import made_body, made_of
 from warehouse.tables.lead_events import in_log, lead_id_by, moment
-from warehouse.tables.table import Source, Table, Unreadable, is_text, own
+from warehouse.tables.table import ATTEMPT, TOPIC, Source, Table, Unreadable, is_text, own
 
 SINK: Final = "sink"
 """The stage of what the sink could not read."""
@@ -94,13 +94,13 @@ DEAD_LETTERS: Final = Table(
         "received_at",
         "occurred_at",
     )
-    | {"run": "toUInt32(_run)", "attempt": "accurateCast(r.attempt, 'UInt16')"},
+    | {"run": "toUInt32(_run)", "attempt": ATTEMPT},
     (Source(topics.DEAD_LETTERS.name, Letter, made_of(Letter, _letter), {}),),
     Unreadable(
         frozenset(spec.name for spec in topics.CATALOGUE if spec not in NOT_READ),
         Letter,
         _unreadable,
-        {"_topic": "e.topic"},
+        {TOPIC: "e.topic"},
     ),
     checks=(is_text("stage", "reason", "detail", "origin_topic", "version"),),
 )

@@ -10,7 +10,7 @@ from typing import Final
 
 from schemas.events import LeadRouted, LeadUnrouted
 from warehouse.tables.body import event_body
-from warehouse.tables.table import IN_TIME, RUN, Source, Table, is_text, own
+from warehouse.tables.table import ATTEMPT, IN_TIME, RUN, Source, Table, is_text, own
 
 CHOSEN: Final = "chosen"
 """The reason of those on the slip, which are ``named``."""
@@ -22,7 +22,7 @@ ROUTING_EVALUATIONS: Final = Table(
     own("lead_id", "route", "received_at", "occurred_at", "release")
     | {
         "run": RUN,
-        "decision": "accurateCast(r.attempt, 'UInt16')",
+        "decision": ATTEMPT,
         "vertical": "x.vertical",
         "reason": "x.reason",
         "campaigns": "x.campaigns",

@@ -30,7 +30,7 @@ REMAINDER = Decision(Action.INSERT_MISSING, REST, views_in_doubt=True)
 @pytest.mark.parametrize(
     ("whole", "age", "present", "decision"),
     [
-        # young and owned whole: the engine knows the token, whatever is there
+        # young and whole: the engine knows the token, whatever is there
         (True, 0.0, None, WHOLE),
         (True, 59.9, None, WHOLE),
         (True, 1.0, SOME, WHOLE),
@@ -338,7 +338,7 @@ TestLosingCrashes: Any = LosingCrashes.TestCase
 
 @pytest.mark.parametrize("seconds", [0, SAFE, WINDOW])
 @pytest.mark.parametrize("inserts", [0, 1, 2])
-def test_a_batch_is_torn_apart_and_comes_together_again(inserts: int, seconds: int) -> None:
+def test_a_batch_is_torn_apart_and_is_torn_another_way(inserts: int, seconds: int) -> None:
     """Before any table has it, after one, after all but not settled."""
     world = Crashes()
     world.produce([2, 2, 2, 2], 1)

@@ -1,4 +1,4 @@
-"""A batch whose parts went to other members, while who planned it may still be inserting it."""
+"""A batch that is made again while who planned it is still inserting it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kit.written_tables import WrittenTables
 
 from schemas.events import LeadUnique
 from warehouse.migrate import migrate
-from warehouse.sinking.tables import LEAD_EVENTS
+from warehouse.tables.lead_events import LEAD_EVENTS
 
 RECORDS = 40
 SECONDS_A_ROW = 0.1
