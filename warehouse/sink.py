@@ -194,6 +194,7 @@ class Sink:
         group, held_seconds = self._config.group, self._config.session_timeout_seconds
         try:
             found = resume(self._consumer, self._admin, group, self._assigned, self._writer.highest, held_seconds)
+            self._writer.learn(found.topic_ids)
             self._accept(found.gaps)
             for batch in found.cut:
                 self._writer.doubt(batch)
@@ -295,6 +296,8 @@ class Sink:
             try:
                 future.result()
             except AbandonedError:
+                if batch in self._intake.in_flight:  # this thread was silent, and does not know it yet
+                    self._begin_later()
                 continue
             if self._intake.finish(batch):
                 age = 0.0 if batch.oldest is None else time.time() - batch.oldest / 1000

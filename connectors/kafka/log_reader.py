@@ -151,7 +151,10 @@ def read_ranges(bootstrap: str, ranges: Sequence[tuple[str, int, int, int]]) -> 
 def as_record(message: Message) -> KafkaRecord:
     """A librdkafka message, which is no error, as a plain record."""
     read: Any = message  # its stubs allow None, for errors
-    headers = read.headers()
+    try:
+        headers = read.headers()
+    except SystemError:  # the client takes names for UTF-8, and a producer may write any bytes: none of them is ours
+        headers = ()
     return KafkaRecord(
         read.topic(),
         read.partition(),

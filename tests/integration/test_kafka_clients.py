@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -229,6 +232,32 @@ def test_several_ranges_at_once(kafka_bootstrap: str, new_topic: NewTopic) -> No
     with pytest.raises(KafkaException) as caught:
         places(*asked)
     assert caught.value.args[0].code() == KafkaError._AUTO_OFFSET_RESET
+
+
+LATIN = """
+import asyncio, sys
+from aiokafka import AIOKafkaProducer
+
+class Latin(str):
+    def encode(self, *_):
+        return super().encode("latin-1")
+
+async def main():
+    async with AIOKafkaProducer(bootstrap_servers=sys.argv[1]) as producer:
+        await producer.send_and_wait(sys.argv[2], b"first", headers=[(Latin("caf\\xe9"), b"1"), ("name", b"2")])
+        await producer.send_and_wait(sys.argv[2], b"second", headers=[("name", b"2")])
+
+asyncio.run(main())
+"""
+"""A producer that writes a header's name in Latin-1, as some clients let it."""
+
+
+def test_a_header_s_name_may_be_any_bytes(kafka_bootstrap: str, new_topic: NewTopic) -> None:
+    topic = new_topic()
+    plain = {**os.environ, "AIOKAFKA_NO_EXTENSIONS": "1"}
+    subprocess.run([sys.executable, "-c", LATIN, kafka_bootstrap, topic], env=plain, check=True, timeout=60)
+    found = [as_record(message) for batch in read_range(kafka_bootstrap, topic, 0) for message in batch]
+    assert [(record.value, record.headers) for record in found] == [(b"first", ()), (b"second", (("name", b"2"),))]
 
 
 def test_lag(kafka_bootstrap: str, new_topic: NewTopic, unique: Callable[[str], str]) -> None:

@@ -270,6 +270,37 @@ def test_a_plan_that_is_old_or_not_all_there_is_compared_with_the_table(world: W
     world.assert_exact()
 
 
+def test_a_log_that_was_cut_back_into_a_plan_is_read_as_it_is_now(world: World) -> None:
+    """As where its leader was not in sync: other records are at the plan's offsets, and its end may never come."""
+    view = watched(world)
+    topic = LeadUnrouted.TOPIC.name
+    begin = log_bounds(world.bootstrap, topic, 0)[1]
+    at_ms = round(datetime.now(UTC).timestamp() * 1000)
+    plan_by_hand(world, world.group, begin, begin + 49, at_ms)
+    for one in unrouted(30):
+        world.producer.produce(topic, None, encode(one), (), partition=0)
+        world.sent.add(one.event_id)
+    world.producer.flush()
+    with world.sink() as process:
+        world.settle()
+        assert process.poll() is None
+    assert "cut back" in world.log.read_text()
+    assert world.query(view) == [(30, 30)]
+    world.assert_exact()
+
+
+def test_what_a_group_that_lost_its_commits_reads_again_is_not_there_twice(world: World) -> None:
+    watched(world)
+    with world.sink():
+        world.send(unrouted(700))
+        world.settle()
+    world.group += "-anew"  # as when Kafka has forgotten the group
+    with running(Sink(world.config(batch_rows=50_000), connect(world.url))):
+        world.send(unrouted(300))
+        world.settle()
+    world.assert_once()
+
+
 def test_a_plan_of_another_version_stops_it_with_a_way_out(world: World) -> None:
     consumer = Consumer({"bootstrap.servers": world.bootstrap, "group.id": world.group})
     consumer.commit(offsets=[TopicPartition("leads.unrouted", 0, 0, '{"v":99}')], asynchronous=False)

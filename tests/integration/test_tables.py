@@ -22,12 +22,13 @@ from schemas.config.history import ReleaseHistory
 from schemas.config.placeholders import WrittenRelease
 from schemas.config.release import Configuration
 from schemas.decision import Failed
-from schemas.events import Consent, Delivery, LeadRouted, LeadUnrouted, LeadValidated
+from schemas.events import Consent, Delivery, LeadRouted, LeadUnique, LeadUnrouted, LeadValidated
 from schemas.headers import DeadLetter
 from schemas.messages import Capacity, CapUse
 from schemas.record import KafkaRecord
 from warehouse.migrate import migrate
 from warehouse.sinking.tables import SUNK_TOPICS, TABLES
+from warehouse.tables.body import REFUSED
 from warehouse.tables.statement import statement_of
 from warehouse.tables.table import PLACE, UNREADABLE, slot_of
 
@@ -152,6 +153,38 @@ def test_what_nobody_can_read_is_told_of(write: Write, rows: Any) -> None:
         "dead-letters",
     }
     assert {"stage": "delivery", "reason": "value.not_event", "origin_topic": "offers", "origin_offset": 5} in told
+
+
+def test_a_topic_that_is_made_again_has_other_records_at_its_offsets(client: Client, database: str) -> None:
+    migrate(client, database)
+    written, topic = WrittenTables(client, database), LeadUnique.TOPIC.name
+    before, after = ([record_of(event(LeadUnique), offset=n) for n in range(5)] for _ in range(2))
+    written.learn({topic: "one"})
+    written.put(before, topic_id="one")
+    written.learn({topic: "two"})
+    for _ in range(2):
+        written.put(before, topic_id="one", fresh=False)
+        written.put(after, topic_id="two", fresh=False)
+    assert client.query(f"SELECT count(), uniqExact(event_id) FROM {database}.lead_events").result_rows == [(10, 10)]
+    WrittenTables(client, database).learn({topic: "one"} | {topic: "two"})
+    noted = f"SELECT topic_id, since = toDateTime64(0, 3) FROM {database}.sunk_topics ORDER BY since"
+    assert client.query(noted).result_rows == [("one", True), ("two", False)]
+
+
+def test_what_any_table_refuses_is_told(write: Write, rows: Any, client: Client, database: str) -> None:
+    now = datetime.now(UTC)
+    told = used("west", "total:accepted", 3, now, None, now)
+    (use,) = told.uses
+    other = told.model_copy(update={"uses": [use.model_copy(update={"cap": "odd"})]})
+    client.command(f"ALTER TABLE {database}.cap_ledger ADD CONSTRAINT c CHECK cap != 'odd'")
+    capacity = [KafkaRecord("capacity", 0, n, 0, b"west", encode(one)) for n, one in enumerate((told, other))]
+    write([*capacity, record_of(event(Delivery, posts=-1))])
+    assert rows("SELECT _offset FROM cap_ledger") == [{"_offset": 0}]
+    letters = rows("SELECT stage, reason, origin_topic, origin_offset FROM dead_letters ORDER BY origin_topic")
+    assert [tuple(letter.values()) for letter in letters] == [
+        ("sink", REFUSED, "capacity", 1),
+        ("sink", REFUSED, "deliveries", 0),
+    ]
 
 
 def used(campaign: str, cap: str, taken: int, since: datetime, until: datetime | None, at: datetime) -> Capacity:

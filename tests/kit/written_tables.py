@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 
@@ -46,13 +46,17 @@ class WrittenTables:
         self.put(placed, fresh=fresh)
         return placed
 
-    def put(self, records: Iterable[KafkaRecord], *, fresh: bool = True) -> None:
+    def learn(self, topic_ids: Mapping[str, str]) -> None:
+        """The topics are those of these ids."""
+        self._writer.learn(topic_ids)
+
+    def put(self, records: Iterable[KafkaRecord], *, fresh: bool = True, topic_id: str = "id") -> None:
         """Write records of different places at theirs, as one batch; one that is not ``fresh`` as a batch of long ago
         that is made again."""
         found = sorted(records, key=itemgetter(0, 1, 2))
         parts = []
         for (topic, partition), of in groupby(found, key=itemgetter(0, 1)):
             offsets = [record.offset for record in of]
-            parts.append(Part(topic, "id", partition, offsets[0], offsets[-1]))
+            parts.append(Part(topic, topic_id, partition, offsets[0], offsets[-1]))
         if parts:
             self._writer.write(Batch(Pending(Plan("b", 1, tuple(parts)), whole=True), tuple(found), fresh))

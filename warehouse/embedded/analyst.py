@@ -23,7 +23,7 @@ Ask = Callable[[bytes, Mapping[str, str]], str]
 # Of the warehouse's database. The one list of what analysts read.
 TABLES: Final = frozenset(
     {
-        *("lead_events", "replays", "ingested", "schema_migrations", "rollup_hours", "sink_gaps"),
+        *("lead_events", "replays", "ingested", "schema_migrations", "rollup_hours", "sink_gaps", "sunk_topics"),
         *("deliveries", "feedback", "dead_letters", "routing_evaluations", "cap_ledger", "releases"),
         *(f"rollup_{name}" for name in rollups()),
         *(view.name for view in views()),

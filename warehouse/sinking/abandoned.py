@@ -21,10 +21,12 @@ class Abandoned(threading.Event):
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self._seconds = seconds
-        self.renew()
+        self._until = time.monotonic() + seconds
 
     def renew(self) -> None:
-        """The member's own thread is alive."""
+        """The member's own thread is alive. Once it was silent for too long it stays so: others may have heard that."""
+        if self.is_set():
+            self.set()
         self._until = time.monotonic() + self._seconds
 
     def is_set(self) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error, OperationalError
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from schemas.record import KafkaRecord, Record
 from warehouse.sinking.abandoned import AbandonedError
@@ -21,6 +21,7 @@ from warehouse.sinking.intake import Batch
 from warehouse.sinking.metrics import SinkMetrics
 from warehouse.sinking.plans import Part, Pending, Plan
 from warehouse.sinking.recovery import Action, Decision, Place, derived_token, recover
+from warehouse.sinking.sunk_topics import SunkTopics
 from warehouse.tables.body import REFUSED, fault_of
 from warehouse.tables.statement import quoted, statement_of
 from warehouse.tables.table import OFFSET, PARTITION, PLACE, TOPIC, Entry, Table
@@ -52,7 +53,7 @@ class UnreadError(Exception):
 @dataclass(slots=True)
 class _Work:
     """A batch on its way, with what other members have of it. ``read``: its values were looked at here, not only by
-    ClickHouse. ``alone``: no insert of it is under way."""
+    ClickHouse. ``alone``: no insert of it is under way. ``refused`` are records that a table did not take."""
 
     pending: Pending
     records: tuple[KafkaRecord, ...]
@@ -60,6 +61,7 @@ class _Work:
     fresh: bool
     read: bool
     alone: bool = False
+    refused: dict[Place, Record] = field(default_factory=dict)
 
     @property
     def plan(self) -> Plan:
@@ -86,6 +88,7 @@ class Writer:
         self._client, self._database, self._tables = client, database, tables
         self._sink, self._cluster, self._safe_seconds = sink, cluster, safe_seconds
         self._metrics, self._on_step, self._others = metrics, on_step, others
+        self._topics = SunkTopics(client, database)
         self._doubted: set[str] = set()
 
     def prepare(self) -> None:
@@ -103,18 +106,23 @@ class Writer:
                     f"no table {self._name(table)} as it should be: run `leadline up` first; {str(error)[:300]}"
                 ) from error
 
-    def highest(self, topic: str, partition: int) -> int | None:
+    def learn(self, topic_ids: Mapping[str, str]) -> None:
+        """Note the topics' ids, before there is any row of theirs: :mod:`warehouse.sinking.sunk_topics`."""
+        self._topics.learn(topic_ids)
+
+    def highest(self, topic: str, topic_id: str, partition: int) -> int | None:
         """The highest offset of a partition in the first table that its topic goes to, None when there is none."""
         name = self._name(next(table for table in self._tables if topic in table.topics))
         found = self._client.query(
             f"SELECT max({OFFSET}), count() FROM {name}"  # noqa: S608  # names of ours
-            f" WHERE {TOPIC} = {{topic:String}} AND {PARTITION} = {{p:UInt32}}",
+            f" WHERE {TOPIC} = {{topic:String}} AND {PARTITION} = {{p:UInt32}}"
+            f" AND ingested_at >= {self._topics.since(topic, topic_id)}",
             parameters={"topic": topic, "p": partition},
         ).result_rows[0]
         return int(found[0]) if found[1] else None
 
     def write(self, batch: Batch) -> None:
-        """Bring a batch into every table.
+        """Bring a batch into every table; the last one tells of what others have refused.
 
         ClickHouse reads what the records hold. Where it cannot, or may have tried before, they are read here too, so
         that those that nobody can read are told as what they are, in every table alike.
@@ -127,11 +135,11 @@ class Writer:
         entries = _entries(work)
         for table in self._tables:
             try:
-                self._write_table(work, table, table.entries(entries))
+                self._write_table(work, table, table.entries(entries) + table.stand_ins(work.refused.values()))
             except UnreadError:
                 work.read = True
                 entries = _entries(work)
-                self._write_table(work, table, table.entries(entries))
+                self._write_table(work, table, table.entries(entries) + table.stand_ins(work.refused.values()))
 
     def doubt(self, batch: str) -> None:
         """Say, once, that materialized views may lack a batch."""
@@ -153,11 +161,14 @@ class Writer:
         return _Work(pending, records, batch.abandoned, batch.fresh, read=not batch.fresh)
 
     def _read_others(self, batch: Batch) -> list[KafkaRecord] | None:
-        pause = FIRST_PAUSE_SECONDS
+        pause, since = FIRST_PAUSE_SECONDS, time.monotonic()
         while not batch.abandoned.is_set():
             try:
                 return self._others(batch.pending.elsewhere, batch.abandoned)
             except KafkaException as error:
+                cut_back = error.args[0].code() == KafkaError._PARTITION_EOF  # noqa: SLF001  # its public name
+                if cut_back and time.monotonic() - since > self._safe_seconds:
+                    return None  # a log that ends there for so long has lost its end
                 log.warning("a batch's records in others' partitions, trying again", error=str(error)[:200])
                 self._metrics.failed(Failure.TRANSIENT)
             batch.abandoned.wait(pause)
@@ -241,7 +252,8 @@ class Writer:
     def _present(self, plan: Plan, table: Table) -> frozenset[Place]:
         where = " OR ".join(
             f"({TOPIC} = {quoted(part.topic)} AND {PARTITION} = {part.partition}"
-            f" AND {OFFSET} BETWEEN {part.first} AND {part.last})"
+            f" AND {OFFSET} BETWEEN {part.first} AND {part.last}"
+            f" AND ingested_at >= {self._topics.since(part.topic, part.topic_id)})"
             for part in plan.parts
             if part.topic in table.topics
         )
@@ -277,7 +289,8 @@ class Writer:
                 offset=record.offset,
             )
             self._metrics.refused()
-            if instead := table.entries([(record, REFUSED)]):  # or its event is in lead_events, which says it was there
+            work.refused[_place(record)] = record
+            if instead := table.entries([(record, REFUSED)]):
                 self._insert(work, table, instead, f"{token}:refused")
 
     def _send(self, work: _Work, table: Table, entries: Sequence[Entry], token: str) -> None:

@@ -19,8 +19,17 @@ from schemas.record import KafkaRecord
 from warehouse.sinking.abandoned import Abandoned
 from warehouse.sinking.plans import Part, Partition, Pending, Plan
 
+LONG_AGO_MS: Final = 0
+"""When a batch is said to be planned of which the tables may have anything: its token proves nothing."""
 ROW_BYTES: Final = 200
-"""What a record is counted as beside its value."""
+"""What a record is counted as beside what it holds."""
+
+
+def size_of(record: KafkaRecord) -> int:
+    """Bytes in memory, about."""
+    _, _, _, _, key, value, headers = record
+    size = ROW_BYTES + (len(key) if key else 0) + (len(value) if value else 0)
+    return size + sum([len(name) + len(content) for name, content in headers]) if headers else size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +48,8 @@ class Batch:
 @dataclass(slots=True, eq=False)
 class _Buffer:
     """One partition. ``position``: below it all is read; ``done``: below it all is in the tables; ``committed``: what
-    Kafka has. ``awaited`` is the last offset of a pending batch, ``turn`` the number of the plan it was last in."""
+    Kafka has. ``pending`` is the last offset of a pending batch, ``turn`` the number of the plan it was last in. Below
+    ``known`` the tables may have records that are read again."""
 
     position: int
     done: int
@@ -47,7 +57,8 @@ class _Buffer:
     records: list[KafkaRecord] = field(default_factory=list)
     bytes: int = 0
     busy: bool = False
-    awaited: int = -1
+    known: int = 0
+    pending: int = -1
     turn: int = 0
 
     def take(self, last: int) -> tuple[list[KafkaRecord], int]:
@@ -58,7 +69,7 @@ class _Buffer:
             return records, size
         end = bisect_right(records, last, key=attrgetter("offset"))
         taken, self.records = records[:end], records[end:]
-        size = sum(ROW_BYTES + len(record.value or b"") for record in taken)
+        size = sum(map(size_of, taken))
         self.bytes -= size
         return taken, size
 
@@ -72,13 +83,19 @@ class Intake:
         pending: Iterable[Pending] = (),
         committed: Mapping[Partition, int] | None = None,
         abandoned: Abandoned | None = None,
+        known: Mapping[Partition, int] | None = None,
     ) -> None:
         """``pending`` are batches whose fate is not known. ``committed`` where that is below the positions: what is
-        between is done with. ``abandoned`` is that of all its batches."""
+        between is done with. ``abandoned`` is that of all its batches. ``known`` are offsets below which the tables may
+        have what is read, though no commit says so: batches of that are planned as old ones are."""
         self.abandoned = Abandoned(math.inf) if abandoned is None else abandoned
-        known = positions if committed is None else committed
+        commits = positions if committed is None else committed
+        known = {} if known is None else known
         # In a plan's order.
-        self._buffers = {at: _Buffer(position, position, known[at]) for at, position in sorted(positions.items())}
+        self._buffers = {
+            at: _Buffer(position, position, commits[at], known=known.get(at, 0))
+            for at, position in sorted(positions.items())
+        }
         self._pending = list(pending)
         self._awaited = {one.plan.batch: one.awaits for one in self._pending if one.awaits is not None}
         self._in_flight: set[Batch] = set()
@@ -86,7 +103,7 @@ class Intake:
         self._turn = 0
         for part in (part for one in self._pending for part in one.parts):
             buffer = self._buffers[part.place]
-            buffer.busy, buffer.awaited = True, part.last
+            buffer.busy, buffer.pending = True, part.last
 
     @property
     def positions(self) -> dict[Partition, int]:
@@ -127,13 +144,13 @@ class Intake:
 
     def add(self, record: KafkaRecord) -> None:
         """Take a record; one that was taken already, or is of no partition of this assignment, is left out."""
-        topic, partition, offset, _, _, value, _ = record
+        topic, partition, offset, *_ = record
         buffer = self._buffers.get((topic, partition))
         if buffer is None or offset < buffer.position:
             return
         buffer.position = offset + 1
         buffer.records.append(record)
-        buffer.bytes += ROW_BYTES + len(value) if value else ROW_BYTES
+        buffer.bytes += size_of(record)
 
     def reached_end(self, topic: str, partition: int, offset: int) -> None:
         """The log ends here for now: what is between the last record and this is none."""
@@ -146,7 +163,7 @@ class Intake:
         return {
             at
             for at, buffer in self._buffers.items()
-            if (len(buffer.records) >= rows or buffer.bytes >= size) and buffer.position > buffer.awaited
+            if (len(buffer.records) >= rows or buffer.bytes >= size) and buffer.position > buffer.pending
         }
 
     @property
@@ -180,13 +197,16 @@ class Intake:
 
     def plan(self, batch: str, at_ms: int, topic_ids: Mapping[str, str], *, rows: int, size: int) -> Plan:
         """The plan of what waits: whole partitions until it is so much, first those that were in no plan for longest
-        and the small ones of them, so that what is far behind keeps nothing else waiting."""
+        and the small ones of them, so that what is far behind keeps nothing else waiting. Where tables may have some of
+        it, it is a plan of long ago."""
         chosen: list[tuple[Partition, _Buffer]] = []
         for at, buffer in sorted(self._idle(), key=lambda found: (found[1].turn, len(found[1].records))):
             if rows <= 0 or size <= 0:
                 break
             chosen.append((at, buffer))
             rows, size = rows - len(buffer.records), size - buffer.bytes
+        if any(buffer.records[0].offset < buffer.known for _, buffer in chosen):
+            at_ms = LONG_AGO_MS
         parts = [
             Part(topic, topic_ids[topic], partition, buffer.records[0].offset, buffer.records[-1].offset)
             for (topic, partition), buffer in chosen
@@ -201,7 +221,7 @@ class Intake:
             buffer = self._of(part)
             buffer.committed = buffer.done = part.first
             buffer.busy, buffer.turn = True, self._turn
-        return self._fly(Pending(plan, whole=True), fresh=True)
+        return self._fly(Pending(plan, whole=True), fresh=plan.at_ms != LONG_AGO_MS)
 
     def finish(self, batch: Batch) -> bool:
         """A batch is in the tables. False: it is of an assignment before, and changes nothing."""

@@ -183,7 +183,7 @@ def pending_of(
     for batch, mine in sorted(_by_batch(claims).items()):
         one, away = mine[0], others.get(batch, [])
         rest = Pending(Plan(batch, one.at_ms, _parts(mine)), whole=False)
-        if one.first not in own:
+        if one.first not in own or one.first not in {claim.part.place for claim in mine}:
             found.append(replace(rest, awaits=one.first))
         elif batch in gone or len(mine) + len(away) != one.of:
             found.append(rest)

@@ -23,8 +23,8 @@ log = structlog.get_logger(__name__)
 
 TIMEOUT_SECONDS: Final = 10.0
 
-Stored = Callable[[str, int], int | None]
-"""Asks for the tables' high-water mark of a topic's partition."""
+Stored = Callable[[str, str, int], int | None]
+"""Asks for the tables' high-water mark of a topic's partition, by its name and its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ def resume(
     positions: dict[Partition, int] = {}
     commits: dict[Partition, int] = {}
     claims: list[Claim] = []
+    known: dict[Partition, int] = {}
     cut: set[str] = set()
     gaps: list[Gap] = []
     for place in consumer.committed(asked, timeout=TIMEOUT_SECONDS):
@@ -68,14 +69,18 @@ def resume(
         topic, partition = place.topic, place.partition
         committed = place.offset if place.offset >= 0 else None
         low, high = bounds[topic, partition].low, bounds[topic, partition].high
-        start = beginning_of(committed, low, high, partial(stored, topic, partition))
+        start = beginning_of(committed, low, high, partial(stored, topic, ids[topic], partition))
         claim = None
         if committed is not None and committed <= high:
             claim = claim_of(topic, ids[topic], partition, committed, place.metadata)
+        if claim is not None and claim.part.last >= high:
+            log.warning("the log was cut back into a planned batch", partition=f"{topic}[{partition}]", ends=high)
+            cut.add(claim.batch)
+            claim = None  # other records may be at its offsets by now: all are new ones
         if start.note:
             log.warning(start.note, partition=f"{topic}[{partition}]", committed=place.offset, begins=start.offset)
         gaps += gaps_of(topic, ids[topic], partition, low, start, claim)
-        positions[topic, partition] = start.offset
+        positions[topic, partition], known[topic, partition] = start.offset, start.known
         # What is passed over is to be committed, or it counts as lag for as long as nothing follows; and what is of
         # another log, or others would await the end of a batch that is in none.
         commits[topic, partition] = start.offset if committed is None else min(committed, start.offset)
@@ -88,7 +93,9 @@ def resume(
     torn = torn_of(claims, positions)
     elsewhere = _elsewhere(admin, group, torn, positions) if torn else []
     pending = pending_of(claims, positions, elsewhere, cut)
-    return Resumed(Intake(positions, pending, commits, Abandoned(held_seconds)), ids, tuple(gaps), frozenset(cut))
+    return Resumed(
+        Intake(positions, pending, commits, Abandoned(held_seconds), known), ids, tuple(gaps), frozenset(cut)
+    )
 
 
 def _elsewhere(admin: AdminClient, group: str, batches: Collection[str], own: Collection[Partition]) -> list[Claim]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from schemas import headers
 from schemas.record import Record
 from warehouse.tables.avro_file import Row
+from warehouse.tables.body import REFUSED
 
 # Columns that every table of the sink has: where a row comes from.
 TOPIC: Final = "_topic"
@@ -91,6 +92,11 @@ class Table:
         """Those that may have rows here."""
         known, told = self._by_topic, frozenset[str]() if self.unreadable is None else self.unreadable.topics
         return [entry for entry in entries if entry[0].topic in (told if entry[1] else known)]
+
+    def stand_ins(self, refused: Iterable[Record]) -> list[Entry]:
+        """Entries that tell of records of which this table has no rows of their own, and which another has refused."""
+        told = frozenset[str]() if self.unreadable is None else self.unreadable.topics - self._by_topic.keys()
+        return [(record, REFUSED) for record in refused if record.topic in told]
 
     def rows(self, entries: Iterable[Entry]) -> list[Row]:
         """The Avro file's rows of entries that :meth:`entries` gave."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from warehouse.sinking.beginning import beginning_of
+from warehouse.sinking.beginning import Beginning, beginning_of
 
 
 def never() -> int | None:
@@ -24,7 +24,8 @@ def test_a_committed_offset_in_the_log_is_where_to_go_on(committed: int) -> None
 
 
 def test_a_first_start_begins_at_the_logs_beginning() -> None:
-    assert beginning_of(None, 0, 20, never).offset == 0
+    assert beginning_of(None, 0, 0, never) == Beginning(0)
+    assert beginning_of(None, 0, 20, has(None)) == Beginning(0)
     trimmed = beginning_of(None, 10, 20, has(None))
     assert (trimmed.offset, trimmed.note, trimmed.lost) == (10, "", None)
 
@@ -48,6 +49,19 @@ def test_below_the_logs_start_what_the_table_lacks_is_lost(
     assert begin.offset == 10
     assert begin.note
     assert begin.lost == lost
+
+
+@pytest.mark.parametrize(
+    ("committed", "low", "mark", "known"),
+    [(None, 0, 9, 10), (None, 0, 99, 100), (None, 10, 15, 16), (None, 10, 9, 0), (5, 10, 15, 16), (5, 10, 9, 0)],
+)
+def test_what_the_table_may_have_of_what_is_read_again_is_known(
+    committed: int | None, low: int, mark: int, known: int
+) -> None:
+    """A group's offsets expire: what is read from the log's start again is compared with the table."""
+    begin = beginning_of(committed, low, 20, has(mark))
+    assert (begin.offset, begin.known) == (low, known)
+    assert begin.note
 
 
 def test_another_log_is_read_from_its_beginning() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.record import KafkaRecord
 from warehouse.sinking.abandoned import Abandoned
-from warehouse.sinking.intake import ROW_BYTES, Batch, Intake, Partition
+from warehouse.sinking.intake import LONG_AGO_MS, ROW_BYTES, Batch, Intake, Partition
 from warehouse.sinking.plans import Part, Pending, Plan
 
 IDS = {"x": "id-x", "y": "id-y"}
@@ -277,6 +277,47 @@ def test_a_member_that_stood_still_has_abandoned_its_batches(monkeypatch: pytest
     assert not batch.abandoned.is_set()
     now = 112.0
     assert batch.abandoned.is_set(), "whichever of its threads goes on first"
+
+
+def test_a_member_that_stood_still_for_too_long_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its other thread may have given a batch up already, that nobody would make any more."""
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    abandoned = Abandoned(6.0)
+    now = 106.0
+    abandoned.renew()
+    assert abandoned.is_set()
+
+
+def test_what_is_read_again_is_planned_as_an_old_batch() -> None:
+    """The tables may have it, though no commit says so."""
+    one = Intake({X: 0, Y: 0}, known={X: 2})
+    add(one, ("x", 0, 0), ("x", 0, 1), ("x", 0, 2), ("y", 0, 0))
+    plan = planned(one)
+    assert plan.at_ms == LONG_AGO_MS
+    batch = one.begin(plan, 0.0)
+    assert not batch.fresh
+    assert one.finish(batch)
+    add(one, ("x", 0, 3), ("y", 0, 1))
+    assert planned(one).at_ms != LONG_AGO_MS
+    assert begun(one).fresh
+
+
+def test_what_waits_for_another_member_goes_on_when_that_has_settled() -> None:
+    plan = Plan("old", 7, (Part("x", "id-x", 0, 0, 1),))
+    one = intake(Pending(plan, whole=False, awaits=Y))
+    add(one, ("x", 0, 0), ("x", 0, 1))
+    assert one.awaited == {"old": Y}
+    assert (one.recovered(), one.recovering) == ([], 1)
+    one.go_on("old")
+    (batch,) = one.recovered()
+    assert places(batch) == [("x", 0, 0), ("x", 0, 1)]
+
+
+def test_keys_and_headers_take_memory_too() -> None:
+    one = intake()
+    one.add(record("x", 0, 0)._replace(key=bytes(1_000), headers=(("name", bytes(500)), ("n", b""))))
+    assert one.held == ROW_BYTES + 5 + 1_000 + 505
 
 
 def test_what_is_dropped_is_abandoned_at_once() -> None:
