@@ -21,6 +21,7 @@ import uvicorn
 
 from schemas.settings import Settings
 from warehouse.embedded import tokens
+from warehouse.embedded.arrival import in_time
 from warehouse.embedded.audit import Audit
 from warehouse.embedded.door import LOOPBACK_HOSTS, Door, Limits
 from warehouse.embedded.engine import Engine, FolderInUseError
@@ -61,10 +62,30 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="any but loopback needs tokens")
     parser.add_argument("--threads", type=int, default=Limits().threads, help="statements that run at once")
     parser.add_argument("--requests", type=int, default=Limits().requests, help="requests in hand; others are refused")
-    parser.add_argument("--max-body-bytes", type=int, default=Limits().body_bytes)
+    parser.add_argument(
+        "--max-body-bytes",
+        type=int,
+        default=Limits().body_bytes,
+        help="of a request, also decoded; default %(default)s",
+    )
+    parser.add_argument(
+        "--body-seconds",
+        type=float,
+        default=Limits().body_seconds,
+        help="how long a request's body may take to come; then it is refused, code 209 (default %(default)g)",
+    )
+    parser.add_argument(
+        "--max-seconds",
+        type=int,
+        default=Limits().query_seconds,
+        help="how long an admin's SELECT runs that sets no max_execution_time itself, 0 for no limit (default "
+        "%(default)s); inserts and changes of tables are never ended half way, and analysts have 30 s",
+    )
     parser.add_argument("--grace-seconds", type=int, default=10, help="how long a stop waits for running statements")
     parser.add_argument("--settle-seconds", type=float, default=60.0, help="how often hours are settled into rollups")
     options = parser.parse_args(arguments)
+    if not options.body_seconds > 0 or options.max_seconds < 0:
+        parser.error("--body-seconds is more than 0, --max-seconds 0 or more")
     settings = Settings()
     try:
         opened_by = tokens.load(settings.clickhouse_tokens) if settings.clickhouse_tokens else tokens.Tokens()
@@ -104,10 +125,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: the audit table in {options.path} is not made: {error}", file=sys.stderr)
         return FAILED
     settler = Settler(engine, settings.clickhouse_database, options.settle_seconds)
-    limits = Limits(threads=options.threads, requests=options.requests, body_bytes=options.max_body_bytes)
+    limits = Limits(
+        threads=options.threads,
+        requests=options.requests,
+        body_bytes=options.max_body_bytes,
+        body_seconds=options.body_seconds,
+        query_seconds=options.max_seconds,
+    )
     host = f"[{options.host}]" if ":" in options.host else options.host
     config = uvicorn.Config(
         Door(engine, limits, opened_by, audit, settings.clickhouse_database).application(),
+        http=in_time(limits.body_seconds),
         log_config=None,
         log_level="warning",
         access_log=False,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # What the engine says of a statement that it only answers whole; nothing has run then.
 NOT_STREAMED: Final = "Streaming query is not supported"
 _READING: Final = frozenset({"SELECT", "SHOW", "DESCRIBE", "EXISTS", "EXPLAIN", "USE"})
+_SECONDS: Final = "max_execution_time"
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -31,7 +32,8 @@ class Context:
 
     ``parameters`` bind ``{name:Type}`` on the engine's side, ``readonly`` refuses writes and DDL (code 164),
     ``analyst`` reads only what analysts may, ``mark`` is what `Engine.kill` finds it by, ``tables`` are there for the
-    statement, and ``kept`` names a session to run in; without, a statement has one of its own.
+    statement, and ``kept`` names a session to run in; without, a statement has one of its own. ``seconds`` is the
+    ``max_execution_time`` of a statement that neither ``settings`` nor its session give one; 0 for none.
     """
 
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -40,6 +42,7 @@ class Context:
     readonly: bool = False
     analyst: Analyst | None = None
     mark: str = ""
+    seconds: int = 0
     kept: SessionTerms | None = None
     tables: tuple[ExternalTable, ...] = ()
 
@@ -56,20 +59,22 @@ def entered(session: Connection, statement: Statement, context: Context) -> Iter
         # Not by the engine: in a session, readonly cannot be taken back.
         raise ClickHouseError(READONLY, "Cannot execute query in readonly mode. (READONLY)")
     settings = {name: value for name, value in context.settings.items() if name != "readonly"}
-    before = _before(session, [*settings, "log_comment"])
+    before = _before(session, [*settings, "log_comment", _SECONDS])
+    seconds = context.seconds if before[_SECONDS] is None else 0
     database = _text(session, b"SELECT currentDatabase()", {}).rstrip("\n")
     try:
-        with _inside(session, statement, replace(context, settings=settings, readonly=False)):
+        with _inside(session, statement, replace(context, settings=settings, readonly=False, seconds=seconds)):
             yield
     finally:
         if context.database and kind != "USE":
             session.query(f"USE {quote(database, '`')}")
         if kind != "SET":
-            session.query(f"SET {', '.join(before)}")
+            values = ("DEFAULT" if value is None else quote(value) for value in before.values())
+            session.query(f"SET {', '.join(map(' = '.join, zip(before, values, strict=True)))}")
 
 
-def _before(session: Connection, names: Iterable[str]) -> list[str]:
-    """Assignments that give settings back the values that they have now."""
+def _before(session: Connection, names: Iterable[str]) -> dict[str, str | None]:
+    """The values that settings have now, None for the engine's own."""
     known = [name for name in names if _NAME.fullmatch(name)]
     listed = ", ".join(quote(name) for name in known)
     found = session.query(
@@ -77,7 +82,7 @@ def _before(session: Connection, names: Iterable[str]) -> list[str]:
         "JSONCompact",
     )
     changed = dict(json.loads(found.data())["data"])
-    return [f"{name} = {quote(changed[name])}" if name in changed else f"{name} = DEFAULT" for name in known]
+    return {name: changed.get(name) for name in known}
 
 
 @contextmanager
@@ -91,7 +96,8 @@ def _inside(session: Connection, statement: Statement, context: Context) -> Iter
         session.query(f"USE {quote(context.database, '`')}")
     # The engine's command line takes "SELEC" for an expression; a server answers with a syntax error.
     marked = {"log_comment": context.mark} if context.mark else {}
-    _set(session, {"implicit_select": "0", **marked, **settings})
+    limited = {_SECONDS: str(context.seconds)} if context.seconds else {}
+    _set(session, {"implicit_select": "0", **marked, **limited, **settings})
     ask = partial(_ask, session)
     if analyst is not None:
         analyst.check_structures((table.structure for table in context.tables), ask)

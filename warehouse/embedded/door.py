@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +27,7 @@ from warehouse.embedded.compression import too_large
 from warehouse.embedded.engine import Engine
 from warehouse.embedded.errors import (
     ACCESS_DENIED,
+    SOCKET_TIMEOUT,
     TOO_MANY_SIMULTANEOUS_QUERIES,
     ClickHouseError,
 )
@@ -40,11 +42,15 @@ _METHODS: Final = ("GET", "HEAD", "POST", "OPTIONS")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``threads`` statements run at once, ``requests`` are in hand; a body is at most ``body_bytes``, also decoded."""
+    """``threads`` statements run at once, ``requests`` are in hand; a body is at most ``body_bytes``, also decoded, and
+    comes within ``body_seconds``. An admin's query ends after ``query_seconds``, 0 for never, unless it says otherwise.
+    """
 
     threads: int = 16
     requests: int = 100
     body_bytes: int = 512 << 20
+    body_seconds: float = 120.0
+    query_seconds: int = 3600
 
 
 class Door:
@@ -76,28 +82,51 @@ class Door:
         if not query_id or not (query_id.isascii() and query_id.isprintable()):  # it goes into a header
             query_id = str(uuid.uuid4())
         identity: Identity | None = None
-        self._in_hand += 1
-        handed_over = False
         try:
-            _admit(request, self._in_hand, self._limits.requests, local=not self._tokens)
+            _admit(request, local=not self._tokens)
             identity = self._tokens.authenticate(request.headers)
-            analyst = self._analyst if identity.role is Role.ANALYST else None
-            body = await _read(request, self._limits.body_bytes)
-            mark = uuid.uuid4().hex
-            exchange = Exchange(
-                request.method, dict(request.headers), arguments, body, query_id, identity, analyst, mark
-            )
-            response = await self._run(exchange, request)
-            handed_over = isinstance(response, StreamedAnswer)
-            return response
+            return await self._take(request, arguments, query_id, identity)
         except ClickHouseError as error:
             role, name = (identity.role, identity.name) if identity else ("", "")
             self._audit.record(Entry(time.time(), role, name, "OTHER", 0.0, error.code))
-            return failure(error, query_id)
+            refusal = failure(error, query_id)
+            if error.code == SOCKET_TIMEOUT:  # The rest of the body is nobody's next request.
+                refusal.headers["Connection"] = "close"
+            return refusal
         except ClientDisconnect:
             return Response(status_code=400)
+
+    async def _take(
+        self, request: Request, arguments: Mapping[str, str], query_id: str, identity: Identity
+    ) -> Response:
+        """The answer to a request that is in hand from here on, so that whoever is not known takes nobody's place.
+
+        Raises ClickHouseError when there are too many, or its body is too large or too late.
+        """
+        if self._in_hand >= self._limits.requests:
+            raise ClickHouseError(
+                TOO_MANY_SIMULTANEOUS_QUERIES,
+                f"Too many simultaneous queries. Maximum: {self._limits.requests}. (TOO_MANY_SIMULTANEOUS_QUERIES)",
+            )
+        self._in_hand += 1
+        response: Response | None = None
+        try:
+            body = await _read(request, self._limits)
+            exchange = Exchange(
+                request.method,
+                dict(request.headers),
+                arguments,
+                body,
+                query_id,
+                identity,
+                self._analyst if identity.role is Role.ANALYST else None,
+                mark=uuid.uuid4().hex,
+                query_seconds=self._limits.query_seconds,
+            )
+            response = await self._run(exchange, request)
+            return response
         finally:
-            if not handed_over:
+            if not isinstance(response, StreamedAnswer):  # That one is in hand until it is taken.
                 self._in_hand -= 1
 
     async def _run(self, exchange: Exchange, request: Request) -> Response:
@@ -138,7 +167,7 @@ class Door:
         )
 
 
-def _admit(request: Request, in_hand: int, at_most: int, *, local: bool) -> None:
+def _admit(request: Request, *, local: bool) -> None:
     """Never a page of another site, whose browser may know a token; without tokens (``local``) this machine only."""
     origin = request.headers.get("origin")
     own = LOOPBACK_HOSTS if local else LOOPBACK_HOSTS | {request.url.hostname}
@@ -149,11 +178,6 @@ def _admit(request: Request, in_hand: int, at_most: int, *, local: bool) -> None
             if local
             else "Pages of other sites are turned away. (ACCESS_DENIED)",
         )
-    if in_hand > at_most:
-        raise ClickHouseError(
-            TOO_MANY_SIMULTANEOUS_QUERIES,
-            f"Too many simultaneous queries. Maximum: {at_most}. (TOO_MANY_SIMULTANEOUS_QUERIES)",
-        )
 
 
 async def _gone(request: Request) -> None:
@@ -161,15 +185,21 @@ async def _gone(request: Request) -> None:
         pass
 
 
-async def _read(request: Request, limit: int) -> bytes:
+async def _read(request: Request, limits: Limits) -> bytes:
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise too_large(limit)
+    if declared.isdecimal() and int(declared) > limits.body_bytes:
+        raise too_large(limits.body_bytes)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise too_large(limit)
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limits.body_bytes:
+                    raise too_large(limits.body_bytes)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise ClickHouseError(
+            SOCKET_TIMEOUT, f"The body did not come whole within {limits.body_seconds:g} s. (SOCKET_TIMEOUT)"
+        ) from None
     return b"".join(chunks)

@@ -74,7 +74,10 @@ _CONTENT_TYPES: Final = (  # by how the format's name begins
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request, read but not yet understood; ``headers`` have lower-case names."""
+    """One request, read but not yet understood; ``headers`` have lower-case names.
+
+    A query ends after ``query_seconds``, 0 for never, unless it says otherwise; an analyst's has limits of its own.
+    """
 
     method: str
     headers: Mapping[str, str]
@@ -85,6 +88,7 @@ class Exchange:
     analyst: Analyst | None = None
     mark: str = ""
     tables: tuple[ExternalTable, ...] = ()
+    query_seconds: int = 0
 
     def run(self, engine: Engine, body_limit: int, record: Callable[[Entry], None], pipe: Pipe) -> Response | None:
         """Run the statement and give its answer, or its error as ClickHouse words it. Blocks: for a thread.
@@ -194,13 +198,15 @@ class Exchange:
 
     def _context(self, statement: Statement) -> Context:
         arguments = self.arguments
+        reads = verb(statement.sql) == "SELECT"  # an insert is not ended half way
         return Context(
             settings={k: v for k, v in arguments.items() if k not in _RESERVED and not k.startswith("param_")},
             parameters={k.removeprefix("param_"): v for k, v in arguments.items() if k.startswith("param_")},
             database=arguments.get("database") or self.headers.get("x-clickhouse-database"),
             readonly=self.method != "POST",
             analyst=self.analyst,
-            mark=self.mark if verb(statement.sql) == "SELECT" else "",  # an insert is not ended half way
+            seconds=self.query_seconds if reads else 0,
+            mark=self.mark if reads else "",
             kept=self._kept(),
             tables=self.tables,
         )
