@@ -2,108 +2,35 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from kit.builders import campaign, configuration
-from kit.events import MARK, MOMENT, event, record_of
-from kit.full_stack import REPOSITORY
+from kit.events import MARK, event, record_of
+from kit.known_leads import LEADS, happened, told
+from kit.questions import ask_the_cookbook, ask_the_dashboards
 from kit.written_tables import WrittenTables
 
-from schemas.codec import encode
-from schemas.config.history import ReleaseHistory
-from schemas.config.placeholders import WrittenRelease
-from schemas.events import (
-    Delivery,
-    Event,
-    Feedback,
-    LeadDelivered,
-    LeadDuplicate,
-    LeadRejected,
-    LeadRouted,
-    LeadUndelivered,
-    LeadUnique,
-    LeadUnrouted,
-    LeadValidated,
-)
-from schemas.headers import DeadLetter
-from schemas.messages import Capacity, CapUse
-from schemas.record import KafkaRecord
+from schemas.events import LeadUnique
 from warehouse.client import connect
-from warehouse.dashboards import dashboards
 from warehouse.dictionary import relations
 from warehouse.migrate import migrate
 from warehouse.tables.lead_events import LEAD_EVENTS
 from warehouse.views import views
 
-LEADS = [UUID(int=number) for number in range(1, 7)]
 UNWRITTEN = ("schema_migrations", "ingested_mv")
 """What analysts have no business with."""
 SOLD, RETURNED, UNSOLD, REJECTED, DUPLICATE, WAITING = LEADS
-DECIDED_BY = "0123456789abcdef"
-"""The release that the events name."""
 
 
 @pytest.fixture
 def asked(client: Client, database: str) -> Any:
-    """Six leads: sold twice, sold and returned, replayed and not sold, rejected, a duplicate, and one under way."""
+    """The six known leads, and what is told beside them."""
     migrate(client, database)
-    records: list[KafkaRecord] = []
-
-    def happened(lead_id: UUID, *events: tuple[type[Event], dict[str, Any]]) -> None:
-        received = event(LeadUnique, lead_id)
-        value = b'{"vertical": "solar", "source": "quoteharbor", "lead_id": "%b"}' % str(lead_id).encode()
-        at_ms = round(received.received_at.timestamp() * 1000)
-        records.append(KafkaRecord("leads", 0, 0, at_ms, None, value))
-        for number, (model, changes) in enumerate(events):
-            one = event(model, lead_id, **{"occurred_at": MOMENT + timedelta(seconds=1 + number), **changes})
-            records.append(record_of(one))
-
-    def passed(run: int = 0) -> list[tuple[type[Event], dict[str, Any]]]:
-        return [(model, {"run": run}) for model in (LeadValidated, LeadUnique)]
-
-    two = {"campaign": "east", "buyer": "lumen", "price": Decimal(8), "payout": Decimal(0), "attempt": 1}
-    happened(
-        SOLD,
-        *passed(),
-        (LeadRouted, {}),
-        (Delivery, {"outcome": "rejected", "price": None, "latency_ms": 40.0}),
-        (Delivery, {"attempt": 1, "latency_ms": 20.0}),
-        (LeadDelivered, {}),
-        (LeadDelivered, two),
-    )
-    happened(RETURNED, *passed(), (LeadRouted, {}), (Delivery, {}), (LeadDelivered, {}), (Feedback, {}))
-    skipped = {"outcome": "skipped", "price": None, "run": 1}
-    happened(
-        UNSOLD,
-        *passed(),
-        (LeadUnrouted, {}),
-        *passed(1),
-        (LeadRouted, {"run": 1}),
-        (Delivery, skipped),
-        (LeadUndelivered, {"run": 1}),
-    )
-    happened(REJECTED, (LeadRejected, {}))
-    happened(DUPLICATE, (LeadValidated, {}), (LeadDuplicate, {}))
-    happened(WAITING, *passed())
-    use = CapUse(cap="day:accepted", since="2026-11-20T00:00Z", until=None, limit=Decimal(10), used=Decimal(4))
-    told = Capacity(campaign="west", buyer="sunpath", uses=[use], full=None, until=None, occurred_at=MOMENT)
-    records.append(KafkaRecord("capacity", 0, 0, 0, b"west", encode(told)))
-    release = configuration(campaign("west"), campaign("north"), campaign("east"))
-    for key, record in ReleaseHistory().records_of(WrittenRelease.of(release), MOMENT, "ann", "first"):
-        # Known by the name that the events' decisions have.
-        named = record.model_copy(update={"release": DECIDED_BY}) if record.kind in ("release", "applied") else record
-        records.append(KafkaRecord("config", 0, 0, 0, key.encode(), encode(named)))
-    at_ms = round(MOMENT.timestamp() * 1000)
-    letter = DeadLetter("offers", 0, 5, at_ms, "delivery", "value.not_event", "", "1", SOLD, 0, at_ms)
-    records.append(KafkaRecord("dead-letters", 0, 0, at_ms, None, b"{}", letter.headers()))
-    WrittenTables(client, database).add(records)
+    WrittenTables(client, database).add([*happened(), *told()])
 
     def ask(sql: str) -> Sequence[dict[str, Any]]:
         return list(client.query(sql, settings={"readonly": 2}).named_results())
@@ -221,31 +148,11 @@ def test_the_dictionary_is_what_the_engine_has(client: Client, database: str) ->
 
 
 def test_every_question_of_the_cookbook_has_an_answer(asked: Any, clickhouse_url: str, database: str) -> None:
-    questions = re.findall(r"```sql\n(.*?)```", (REPOSITORY / "docs" / "cookbook.md").read_text(), re.DOTALL)
-    assert len(questions) == 26
-    analyst = connect(clickhouse_url, database=database)
-    answers = [analyst.query(sql, settings={"readonly": 2}).result_rows for sql in questions]
-    assert all(answers[number - 1] for number in (1, 3, 6, 7, 8, 11, 12, 13, 14, 17, 18, 21, 22, 24, 25, 26))
+    ask_the_cookbook(connect(clickhouse_url, database=database), readonly=2)
 
 
 def test_every_panel_of_every_dashboard_has_an_answer(asked: Any, clickhouse_url: str, database: str) -> None:
-    """With Grafana's macro written out for a range in which the known leads are."""
-    analyst = connect(clickhouse_url, database=database)
-    empty = []
-    for dashboard in dashboards():
-        for panel in dashboard.panels:
-            sql = re.sub(
-                r"\$__timeFilter\(((?:[^()]|\([^()]*\))*)\)",
-                r"(\1 >= toDateTime('2026-11-20 00:00:00') AND \1 <= toDateTime('2026-11-21 00:00:00'))",
-                panel.sql,
-            )
-            assert "$" not in sql
-            result = analyst.query(sql, settings={"readonly": 2})
-            if panel.kind == "timeseries":
-                assert result.column_names[0] == "time"
-            if not result.result_rows:
-                empty.append((dashboard.name, panel.title))
-    assert empty == []
+    ask_the_dashboards(connect(clickhouse_url, database=database), readonly=2)
 
 
 def test_no_view_shows_what_a_person_typed(client: Client, asked: Any, database: str) -> None:
