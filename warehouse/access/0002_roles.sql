@@ -4,3 +4,6 @@ CREATE ROLE IF NOT EXISTS leadline_analyst SETTINGS PROFILE 'leadline_analyst';
 CREATE ROLE IF NOT EXISTS leadline_sink SETTINGS PROFILE 'leadline_sink';
 -- @stmt
 CREATE ROLE IF NOT EXISTS leadline_admin SETTINGS PROFILE 'leadline_admin';
+-- @stmt
+-- An example of a tenant's analysts, whose rows are chosen in 0005.
+CREATE ROLE IF NOT EXISTS leadline_analyst_auto SETTINGS PROFILE 'leadline_analyst';

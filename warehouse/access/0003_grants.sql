@@ -76,9 +76,16 @@ GRANT SHOW DATABASES, SHOW TABLES, SHOW COLUMNS ON leadline.* TO leadline_analys
 -- @stmt
 GRANT SELECT, INSERT ON leadline.* TO leadline_sink;
 -- @stmt
+-- A sink that makes a batch again waits until no other is at it.
+GRANT SELECT ON system.processes TO leadline_sink;
+-- @stmt
 GRANT SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, SHOW ON leadline.* TO leadline_admin;
 -- @stmt
--- `leadline erase` proves on each replica of a cluster what it deleted.
+-- `leadline erase` waits for inserts and mutations that run, and proves by parts what it deleted.
+GRANT SELECT ON system.processes, SELECT ON system.mutations, SELECT ON system.parts, SELECT ON system.detached_parts
+    TO leadline_admin;
+-- @stmt
+-- On a cluster, it does so on each replica; tables are made there ON CLUSTER.
 GRANT SYSTEM SYNC REPLICA ON leadline.* TO leadline_admin;
 -- @stmt
-GRANT REMOTE ON *.* TO leadline_admin;
+GRANT CLUSTER, REMOTE ON *.* TO leadline_admin;
