@@ -43,7 +43,7 @@ VIEWS = frozenset(view.name for view in views())
 TENANT = "leadline_analyst_auto"
 WITHHELD = {
     **dict.fromkeys(("cap_ledger", "dead_letters", "releases", "replays"), "does not say whose a row is"),
-    **dict.fromkeys(("ingested", "sink_gaps", "schema_migrations"), "is about all tenants' leads at once"),
+    **dict.fromkeys(("ingested", "sink_gaps", "sunk_topics", "schema_migrations"), "is about all tenants at once"),
     "caps": "reads cap_ledger",
     "completeness": "reads ingested and sink_gaps",
     **dict.fromkeys(("evaluations", "release_campaigns", "release_history"), "reads releases"),

@@ -10,6 +10,8 @@ GRANT SELECT ON leadline.ingested TO leadline_analyst;
 -- @stmt
 GRANT SELECT ON leadline.sink_gaps TO leadline_analyst;
 -- @stmt
+GRANT SELECT ON leadline.sunk_topics TO leadline_analyst;
+-- @stmt
 GRANT SELECT ON leadline.acceptance TO leadline_analyst;
 -- @stmt
 GRANT SELECT ON leadline.completeness TO leadline_analyst;
