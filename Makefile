@@ -52,6 +52,7 @@ unit: setup ## Unit and property tests
 integration: setup ## On a real Kafka and the real ClickHouse engine
 	@$(RUN) pytest tests/integration -n 2 --dist loadfile  # each half has a Kafka of its own
 
+contract: URL ?= $(LEADLINE_CLICKHOUSE_URL)
 contract: setup ## What the warehouse relies on of a ClickHouse; URL=http://user:password@host:8123 asks another than ours
 	@$(if $(URL),LEADLINE_CONTRACT_URL='$(URL)') $(RUN) pytest tests/integration/test_clickhouse_contract.py \
 		tests/integration/test_warehouse_contract.py tests/integration/test_tables.py tests/integration/test_views.py \

@@ -66,4 +66,9 @@ def lead_id_of(record: Record) -> UUID:
     try:
         return arrival_of(record).lead_id
     except UndecodableError:
-        return headers.lead_id_of(record.headers) or lead_id_at(record.topic, record.partition, record.offset)
+        return lead_id_by_place(record)
+
+
+def lead_id_by_place(record: Record) -> UUID:
+    """The lead of a record that cannot be read: the header's, or else its place's."""
+    return headers.lead_id_of(record.headers) or lead_id_at(record.topic, record.partition, record.offset)

@@ -10,6 +10,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from kit.full_stack import wait_until
 from kit.sink_world import World
+from kit.told_rows import Told, told_in
 
 from connectors.kafka import clients, topic_admin
 from schemas.topics import CATALOGUE
@@ -32,6 +33,13 @@ def rows(client: Client, database: str) -> Callable[..., list[tuple[Any, ...]]]:
         return [tuple(row) for row in client.query(sql.replace("{d}", database), settings=settings).result_rows]
 
     return rows
+
+
+@pytest.fixture(scope="module")
+def told(clickhouse_url: str, unique: Callable[[str], str]) -> Iterator[Told]:
+    """Tables that tests write records into as the sink does."""
+    with told_in(clickhouse_url, unique("rows")) as told:
+        yield told
 
 
 @pytest.fixture(scope="module")

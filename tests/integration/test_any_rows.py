@@ -5,19 +5,18 @@ from __future__ import annotations
 import random
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import pytest
 from hypothesis import Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from kit.builders import models
 from kit.events import DETAILS, SLIP, event, record_of
-from kit.told_rows import Row, Told, told_in
+from kit.told_rows import Row, Told
 
 from schemas import headers
 from schemas.codec import encode
@@ -57,12 +56,6 @@ NASTY = (
 )  # fmt: skip
 # Each example is a batch: many inserts. What fails is small enough.
 SOME = hypothesis_settings(max_examples=15, phases=[Phase.explicit, Phase.reuse, Phase.generate])
-
-
-@pytest.fixture(scope="module")
-def told(clickhouse_url: str, unique: Callable[[str], str]) -> Iterator[Told]:
-    with told_in(clickhouse_url, unique("rows")) as told:
-        yield told
 
 
 # Whatever an event holds

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
 
-import pytest
 from kit.events import DETAILS, LEAD, MARK, MOMENT, RAW, SLIP, TRACE, event, record_of
-from kit.told_rows import Row, Told, told_in
+from kit.told_rows import Row, Told
 
 from schemas import headers
 from schemas.codec import encode
@@ -44,12 +42,6 @@ ABOUT_LEADS = sorted(LEAD_EVENTS.topics)
 WRITTEN_AT = 1_700_000_000_000
 LETTER = DeadLetter("leads", 1, 5, WRITTEN_AT, "validation", "value.not_json", "", "1", UUID(int=9), 2, 1000)
 UNREAD = {*(reason.value for reason in Reason), NOT_EVENT, REFUSED}
-
-
-@pytest.fixture(scope="module")
-def told(clickhouse_url: str, unique: Callable[[str], str]) -> Iterator[Told]:
-    with told_in(clickhouse_url, unique("rows")) as told:
-        yield told
 
 
 def raw(value: bytes | None, *pairs: tuple[str, bytes], timestamp: int = WRITTEN_AT) -> KafkaRecord:

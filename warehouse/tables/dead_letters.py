@@ -11,10 +11,11 @@ from uuid import UUID
 
 from schemas import headers, topics
 from schemas.headers import DeadLetter
+from schemas.raw_lead import lead_id_by_place
 from schemas.record import Record
 from schemas.values import Frozen, Timestamp
 from warehouse.tables.body import made_body, made_of
-from warehouse.tables.lead_events import in_log, lead_id_by, moment
+from warehouse.tables.lead_events import in_log, moment
 from warehouse.tables.table import ATTEMPT, TOPIC, Source, Table, Unreadable, is_text, own
 
 SINK: Final = "sink"
@@ -63,7 +64,7 @@ def _letter(record: Record) -> Mapping[str, Any]:
 def _unreadable(record: Record, reason: str) -> bytes:
     told = {
         "topic": record.topic,
-        "lead_id": lead_id_by(record),
+        "lead_id": lead_id_by_place(record),
         "stage": SINK,
         "reason": reason,
         "detail": "",

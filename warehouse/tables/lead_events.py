@@ -25,7 +25,7 @@ from schemas.events import (
 )
 from schemas.headers import DeadLetter
 from schemas.identity import Step, event_id, lead_id_at
-from schemas.raw_lead import arrival_of, label_of
+from schemas.raw_lead import arrival_of, label_of, lead_id_by_place
 from schemas.record import Record
 from schemas.values import Frozen, Timestamp
 from warehouse.tables.avro_file import long, text
@@ -196,18 +196,13 @@ _CHECKS: Final[Mapping[type[Event], tuple[str, ...]]] = {
 }
 
 
-def lead_id_by(record: Record) -> UUID:
-    """The lead of a record that cannot be read: the header's, or else its place's."""
-    return headers.lead_id_of(record.headers) or lead_id_at(record.topic, record.partition, record.offset)
-
-
 def _received(record: Record) -> bytes:
     """As :class:`Received`, written by hand: raw leads are all read here, and there are many."""
     try:
         arrival = arrival_of(record)
         lead_id, fields = arrival.lead_id, arrival.fields
     except UndecodableError:
-        lead_id, fields = lead_id_by(record), {}
+        lead_id, fields = lead_id_by_place(record), {}
     received_at = headers.received_at_of(record.headers, record.timestamp)
     return b"".join(
         (
@@ -242,7 +237,7 @@ def _unreadable(record: Record, reason: str) -> bytes:
         lead_id = lead_id_at(record.topic, record.partition, record.offset)
         received_at = occurred_at = headers.EPOCH
     else:
-        lead_id = lead_id_by(record)
+        lead_id = lead_id_by_place(record)
         received_at = headers.received_at_of(record.headers, record.timestamp)
         occurred_at = moment(record.timestamp)
     told = {
