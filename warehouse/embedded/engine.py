@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from warehouse.embedded.context import Context, entered
+from warehouse.embedded.deduplication import forget_unnamed
 from warehouse.embedded.errors import BAD_ARGUMENTS, INCORRECT_DATA, ClickHouseError
 from warehouse.embedded.sessions import Sessions, SessionTerms
 from warehouse.embedded.spool import spooled
@@ -96,6 +97,10 @@ class Engine:
         path.mkdir(parents=True, exist_ok=True)
         lock = _lock(path)
         try:
+            if not _engine_holds(path) and (forgotten := forget_unnamed(path)):
+                log.info(
+                    "%d blocks were not there yet when the engine was killed: their tokens are forgotten", forgotten
+                )
             with _config_file(memory_share, mark_cache_bytes) as config:
                 return cls(path, _connect(f"{path}?config-file={config}"), lock)
         except RuntimeError as error:
