@@ -67,8 +67,8 @@ chaos-short: setup ## A few minutes of `make chaos`
 chaos: setup ## Workers killed, frozen, added and removed, Kafka restarted, 220 times: exactly once; SEED=… repeats a run
 	@PYTHONPATH=tests $(RUN) python -m kit.chaos $(if $(SEED),--seed $(SEED))
 
-chaos-sink: setup ## Sinks killed and frozen at every point, ClickHouse killed, 60 times: every row once
-	@PYTHONPATH=tests $(RUN) python -m kit.sink_crashes --faults 60
+chaos-sink: setup ## Sinks killed and frozen at each point of a batch, ClickHouse within inserts, 64 times: every row once; SEED=…
+	@PYTHONPATH=tests $(RUN) python -m kit.sink_crashes $(if $(SEED),--seed $(SEED))
 
 histories: setup ## 10,000 seeded crash histories of the whole pipeline in memory; ARGS="--seed N --trace" replays one
 	@PYTHONPATH=tests $(RUN) python -m kit.histories $(or $(ARGS),--count 10000)
