@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import PurePosixPath
@@ -15,6 +15,8 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import yaml
+
+from warehouse.metrics import with_metrics
 
 SOURCE: Final = "leadline"
 """The data source's uid."""
@@ -48,11 +50,20 @@ class Dashboard:
 
 @cache
 def dashboards() -> tuple[Dashboard, ...]:
-    """Every dashboard."""
+    """Every dashboard.
+
+    Raises:
+        WarehouseError: a panel asks for a metric that there is not.
+    """
     found: dict[str, Any] = yaml.safe_load((resources.files("warehouse") / "dashboards.yml").read_text())
     return tuple(
-        Dashboard(name, one["title"], tuple(Panel(**panel) for panel in one["panels"])) for name, one in found.items()
+        Dashboard(name, one["title"], tuple(_panel_of(panel) for panel in one["panels"])) for name, one in found.items()
     )
+
+
+def _panel_of(written: dict[str, str]) -> Panel:
+    panel = Panel(**written)
+    return replace(panel, sql=with_metrics(f"the panel {panel.title}", panel.sql))
 
 
 def provisioning(url: str, database: str) -> Iterator[tuple[PurePosixPath, str]]:

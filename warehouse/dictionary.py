@@ -12,13 +12,13 @@ from warehouse.migrate import migrations
 from warehouse.views import views
 
 _RELATION: Final = re.compile(r"CREATE (?:OR REPLACE VIEW|TABLE IF NOT EXISTS) \{database\}\.(\w+)")
+_ADDED: Final = re.compile(r"ALTER TABLE \{database\}\.(\w+)\{on_cluster\} ADD COLUMN IF NOT EXISTS\n")
 _NESTED: Final = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
 """Parentheses, three deep at most."""
 _COLUMN: Final = re.compile(rf"^ {{4}}(?P<name>\w+) +(?P<type>[A-Z]\w*(?:{_NESTED})?)(?P<rest>.*)$", re.MULTILINE)
 _COMMENT: Final = re.compile(r"COMMENT '((?:[^']|'')*)'")
 _ALTERED: Final = re.compile(r"ALTER TABLE \{database\}\.(\w+)\{on_cluster\}\s")
 _COMMENTED: Final = re.compile(r"\bCOMMENT COLUMN IF EXISTS (\w+) '((?:[^']|'')*)'")
-_METRIC: Final = re.compile(r"metric (\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,17 @@ class Relation:
 
 
 def relations() -> list[Relation]:
-    """Views, then tables, in the order of their names."""
+    """Views, then tables, in the order of their names; what later migrations added or said of columns is a table's too,
+    new ones last."""
     tables: dict[str, Relation] = {}
     for statement in (one.sql for migration in migrations() for one in migration.statements):
         if _RELATION.match(statement):
-            made = _relation(statement)
-            tables[made.name] = made
-        elif (altered := _ALTERED.match(statement)) is not None:
+            table = _relation(statement)
+            tables[table.name] = table
+        elif added := _ADDED.match(statement):
+            table = tables[added[1]]
+            tables[table.name] = replace(table, columns=(*table.columns, *_columns(statement)))
+        elif altered := _ALTERED.match(statement):
             said = {name: text.replace("''", "'") for name, text in _COMMENTED.findall(statement)}
             tables[altered[1]] = _commented(tables[altered[1]], said)
     return sorted((_relation(view.sql) for view in views()), key=lambda one: one.name) + sorted(
@@ -66,12 +70,16 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "## Metrics"
     yield ""
-    yield "Each has one definition, in `warehouse/metrics.yml`, which views share."
+    yield (
+        "Each has one definition, in `warehouse/metrics.yml`, which views, dashboards and the cookbook share."
+        " `{NAME}` is another metric, or the sum of a column. Over a view that has them as columns, money and numbers"
+        " of sales are summed."
+    )
     yield ""
-    yield "| metric | what it is | unit | SQL |"
-    yield "|---|---|---|---|"
+    yield "| metric | what it is | unit | over | SQL |"
+    yield "|---|---|---|---|---|"
     for metric in metrics().values():
-        yield f"| `{metric.name}` | {metric.what} | {metric.unit} | `{metric.sql}` |"
+        yield f"| `{metric.name}` | {metric.what} | {metric.unit} | {metric.over} | `{metric.sql}` |"
     for relation in relations():
         yield ""
         yield f"## {relation.name}"
@@ -90,9 +98,12 @@ def _relation(sql: str) -> Relation:
     found = _RELATION.match(sql)
     assert found is not None  # noqa: S101  # a file of another kind would be no table and no view
     head, _, tail = sql.partition("\n)")
-    columns = tuple(_column(match) for match in _COLUMN.finditer(head))
     about = _COMMENT.findall(tail)
-    return Relation(found[1], about[-1].replace("''", "'") if about else "", columns)
+    return Relation(found[1], about[-1].replace("''", "'") if about else "", tuple(_columns(head)))
+
+
+def _columns(sql: str) -> Iterator[Column]:
+    return (_column(match) for match in _COLUMN.finditer(sql))
 
 
 def _commented(table: Relation, said: Mapping[str, str]) -> Relation:
@@ -103,6 +114,4 @@ def _commented(table: Relation, said: Mapping[str, str]) -> Relation:
 def _column(match: re.Match[str]) -> Column:
     said = _COMMENT.search(match["rest"])
     comment = said[1].replace("''", "'") if said else ""
-    if (metric := _METRIC.fullmatch(comment)) is not None:
-        comment = f"{metrics()[metric[1]].what} (`{metric[1]}`)"
     return Column(match["name"], match["type"], comment.replace("|", "\\|"))

@@ -9,6 +9,8 @@ from uuid import UUID
 
 from clickhouse_connect.driver.client import Client
 
+from warehouse.metrics import with_metrics
+
 FUNNEL: Final = """
 SELECT
     sum(received), sum(rejected), sum(duplicate), sum(unrouted), sum(delivered), sum(undelivered), sum(dead),
@@ -17,9 +19,9 @@ FROM {database}.funnel
 """
 
 REVENUE: Final = """
-SELECT buyer, uniqExact(lead_id) AS leads, sum(price) AS revenue, quantileExact(0.5)(latency_ms) AS median_latency_ms
-FROM {database}.lead_events FINAL
-WHERE stage = 'delivery' AND outcome = 'delivered'
+SELECT
+    buyer, uniqExact(lead_id) AS leads, {metric:revenue} AS revenue, quantileExact(0.5)(latency_ms) AS median_latency_ms
+FROM {database}.sales
 GROUP BY buyer ORDER BY revenue DESC, buyer
 """
 
@@ -93,7 +95,7 @@ def funnel(client: Client, database: str) -> Funnel:
 
 def revenue_by_buyer(client: Client, database: str) -> list[BuyerRevenue]:
     """Buyers, most revenue first."""
-    rows = client.query(REVENUE.replace("{database}", database)).result_rows
+    rows = client.query(with_metrics("revenue by buyer", REVENUE).replace("{database}", database)).result_rows
     return [BuyerRevenue(str(b), int(n), Decimal(r), float(m)) for b, n, r, m in rows]
 
 

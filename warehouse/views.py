@@ -1,8 +1,8 @@
 """Analysts' views: SQL files that are applied again whenever they change, for a view holds nothing.
 
-A view names each metric as ``{metric:NAME}``: what that is stands in ``metrics.yml``, once for views, dashboards and
-the data dictionary. Every column has a comment. ``{rollup:NAME}`` is that rollup's rows of every hour, settled or not:
-see :mod:`warehouse.rollups`.
+A view names each metric as ``{metric:NAME}``: what that is stands in ``metrics.yml``, once for views, rollups,
+dashboards and the documentation. Every column has a comment. ``{rollup:NAME}`` is that rollup's rows of every hour,
+settled or not: see :mod:`warehouse.rollups`.
 """
 
 from __future__ import annotations

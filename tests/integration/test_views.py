@@ -18,6 +18,7 @@ from schemas.events import LeadUnique
 from warehouse.client import connect
 from warehouse.dictionary import relations
 from warehouse.migrate import migrate
+from warehouse.queries import revenue_by_buyer
 from warehouse.tables.lead_events import LEAD_EVENTS
 from warehouse.views import views
 
@@ -72,7 +73,16 @@ def test_money_is_counted_once_and_returns_are_taken_off(asked: Any) -> None:
     assert sale == {"price": Decimal("12.5"), "is_returned": True, "returned_price": Decimal("12.5")}
     (roi,) = asked("SELECT * FROM source_roi")
     assert (roi["leads"], roi["sold"], roi["revenue"], roi["cost"]) == (6, 2, Decimal(33), Decimal("14.5"))
-    assert (roi["margin"], roi["revenue_per_lead"]) == (Decimal("18.5"), 5.5)
+    assert (roi["returned"], roi["margin"], roi["revenue_per_lead"]) == (Decimal("12.5"), Decimal(6), 5.5)
+    assert roi["return_on_cost"] == pytest.approx(6 / 14.5)
+    assert asked("SELECT sum(revenue) AS r, sum(cost) AS c, sum(returned) AS b FROM funnel") == [
+        {"r": Decimal(33), "c": Decimal("14.5"), "b": Decimal("12.5")}
+    ]
+
+
+def test_buyers_by_revenue_are_the_final_rows_sales(asked: Any, client: Client, database: str) -> None:
+    found = {row.buyer: (row.leads, row.revenue) for row in revenue_by_buyer(client, database)}
+    assert found == {"sunpath": (2, Decimal(25)), "lumen": (1, Decimal(8))}
 
 
 def test_acceptance_is_of_the_buyers_own_answers(asked: Any) -> None:

@@ -13,7 +13,15 @@ SELECT
     countIf(leads.status = 'undelivered') AS undelivered,
     countIf(leads.status = 'dead') AS dead,
     countIf(leads.status = '') AS under_way,
-    sum(leads.price) AS revenue,
-    sum(leads.payout) AS cost
+    {metric:revenue of money} AS revenue,
+    {metric:cost of money} AS cost,
+    {metric:returned of money} AS returned
 FROM ({query:leads}) AS leads
+LEFT JOIN (
+    SELECT
+        lead_id, toStartOfHour(received_at) AS hour,
+        {metric:revenue} AS revenue, {metric:cost} AS cost, {metric:returned} AS returned
+    FROM ({query:sales})
+    GROUP BY lead_id, hour
+) AS money ON money.lead_id = leads.lead_id AND money.hour = toStartOfHour(leads.received_at)
 GROUP BY minute, vertical, source

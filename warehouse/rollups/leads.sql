@@ -12,16 +12,17 @@ SELECT
     argMaxIf(events.route, toUInt64(events.run) * 65536 + events.attempt, events.stage = 'routing') AS route,
     countIf(events.stage = 'routing') AS decisions,
     countIf(events.stage = 'attempt' AND events.outcome != 'skipped') AS attempts,
-    countIf(ended = 'delivered') AS sales,
+    {metric:sales} AS sales,
     arraySort(groupUniqArrayIf(events.buyer, ended = 'delivered')) AS buyers,
-    sumIf(events.price, ended = 'delivered') AS price,
-    sumIf(events.payout, ended = 'delivered') AS payout,
+    {metric:revenue} AS price,
+    {metric:cost} AS payout,
     minOrNullIf(events.occurred_at, ended = 'delivered') AS first_sold_at,
     minOrNullIf(toFloat64(events.latency_ms), ended = 'delivered') AS speed_to_lead_ms,
     max(events.occurred_at) AS updated_at
 FROM (
     SELECT
-        *,
+        -- What a buyer says later is its own word: it must not pass for an outcome of a stage, least of all for a sale.
+        * REPLACE (if(stage = 'feedback', '', outcome) AS outcome),
         {metric:lead_end} AS ended,
         -- The order of a lead's events, (run, occurred_at, stage, attempt), as one number: tuples compare far slower.
         indexOf(['attempt', 'dead', 'dedup', 'delivery', 'feedback', 'offer', 'received', 'routing', 'validation'], stage)

@@ -9,7 +9,7 @@ SELECT
     sum(legs.accepted) AS accepted,
     sum(legs.rejected) AS rejected,
     sum(legs.delivered) AS delivered,
-    sum(legs.price) AS revenue
+    {metric:revenue of legs} AS revenue
 FROM (
     SELECT
         min(events.received_at) AS received_at,
@@ -22,7 +22,7 @@ FROM (
         max(events.stage = 'attempt' AND events.outcome = 'accepted') AS accepted,
         max(events.stage = 'attempt' AND events.outcome IN ('rejected', 'duplicate')) AS rejected,
         max(events.stage = 'delivery') AS delivered,
-        sumIf(events.price, events.stage = 'delivery') AS price
+        {metric:revenue} AS revenue
     FROM (
         SELECT * FROM {database}.lead_events FINAL
         WHERE (stage IN ('offer', 'attempt') OR (stage = 'delivery' AND outcome = 'delivered'))

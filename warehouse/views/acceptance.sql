@@ -11,8 +11,8 @@ CREATE OR REPLACE VIEW {database}.acceptance{on_cluster} (
     unknown          UInt64                   COMMENT 'attempts whose outcome nobody knows',
     skipped          UInt64                   COMMENT 'attempts in which the buyer was not asked after all: a cap, the deadline',
     acceptance_rate  Nullable(Float64)        COMMENT 'metric acceptance_rate',
-    answer_p50_ms    Float64                  COMMENT 'half of the answers came within this time of the request',
-    answer_p99_ms    Float64                  COMMENT '99 of 100 answers came within this time of the request'
+    answer_p50_ms    Float64                  COMMENT 'metric answer_p50',
+    answer_p99_ms    Float64                  COMMENT 'metric answer_p99'
 ) AS
 SELECT
     day, vertical, buyer, campaign,
@@ -23,9 +23,9 @@ SELECT
     sum(answers.error) AS error,
     sum(answers.unknown) AS unknown,
     sum(answers.skipped) AS skipped,
-    {metric:acceptance_rate} AS acceptance_rate,
-    quantilesDDMerge(0.01, 0.5, 0.99)(latencies)[1] AS answer_p50_ms,
-    quantilesDDMerge(0.01, 0.5, 0.99)(latencies)[2] AS answer_p99_ms
+    {metric:acceptance_rate of answers} AS acceptance_rate,
+    {metric:answer_p50} AS answer_p50_ms,
+    {metric:answer_p99} AS answer_p99_ms
 FROM {rollup:answers} AS answers
 GROUP BY day, vertical, buyer, campaign
 COMMENT 'How buyers answer, by day, vertical and campaign.'

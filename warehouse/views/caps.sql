@@ -5,7 +5,7 @@ CREATE OR REPLACE VIEW {database}.caps{on_cluster} (
     limit        Decimal(12, 4)           COMMENT 'leads, or an amount of money',
     used         Decimal(12, 4)           COMMENT 'of the window that is open now, in the same unit; 0 where the last one told of is over',
     left         Decimal(12, 4)           COMMENT 'limit less used',
-    use          Float64                  COMMENT 'used in parts of limit; 1 is full',
+    use          Float64                  COMMENT 'metric cap_use',
     is_full      Bool                     COMMENT 'whether this cap lets nothing through',
     window_ends  Nullable(DateTime64(3, 'UTC')) COMMENT 'when the open window ends; NULL: never, or none is open yet',
     told_at      DateTime64(3, 'UTC')     COMMENT 'when the campaign last told of it'
@@ -17,7 +17,7 @@ SELECT
     latest.most AS limit,
     if(is_over, toDecimal64(0, 4), latest.taken) AS used,
     latest.most - used AS left,
-    if(latest.most = 0, 1, toFloat64(used) / toFloat64(latest.most)) AS use,
+    {metric:cap_use} AS use,
     used >= latest.most AS is_full,
     if(is_over, NULL, latest.ends) AS window_ends,
     latest.told AS told_at

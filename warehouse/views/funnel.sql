@@ -13,11 +13,13 @@ CREATE OR REPLACE VIEW {database}.funnel{on_cluster} (
     undelivered      UInt64                   COMMENT 'leads that nobody on the slip took',
     dead             UInt64                   COMMENT 'records that could not be read or decided about',
     under_way        UInt64                   COMMENT 'leads without an end yet',
-    revenue          Decimal(38, 4)           COMMENT 'what buyers pay for them, returns not taken off',
-    cost             Decimal(38, 4)           COMMENT 'what their source is paid'
+    revenue          Decimal(38, 4)           COMMENT 'metric revenue',
+    cost             Decimal(38, 4)           COMMENT 'metric cost',
+    returned         Decimal(38, 4)           COMMENT 'metric returned'
 ) AS
 SELECT
     minute, vertical, source, received, validated, unique_leads, routed,
-    delivered, rejected, duplicate, unrouted, undelivered, dead, under_way, revenue, cost
+    delivered, rejected, duplicate, unrouted, undelivered, dead, under_way, revenue, cost,
+    returned
 FROM {rollup:funnel}
 COMMENT 'Distinct leads by where they came and where they ended, by minute, vertical and source. received is the sum of the ends and those under way.'

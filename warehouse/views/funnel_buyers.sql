@@ -9,7 +9,7 @@ CREATE OR REPLACE VIEW {database}.funnel_buyers{on_cluster} (
     accepted         UInt64                   COMMENT 'leads that the buyer accepted',
     rejected         UInt64                   COMMENT 'leads that the buyer would not have, or had already',
     delivered        UInt64                   COMMENT 'leads sold to the campaign; a shared lead is counted for each that bought it',
-    revenue          Decimal(38, 4)           COMMENT 'what the buyer pays for them, returns not taken off'
+    revenue          Decimal(38, 4)           COMMENT 'metric revenue'
 ) AS
 SELECT
     minute, vertical, source, buyer, campaign, offered, asked, accepted, rejected, delivered, revenue

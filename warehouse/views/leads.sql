@@ -11,8 +11,8 @@ CREATE OR REPLACE VIEW {database}.leads{on_cluster} (
     attempts         UInt64                   COMMENT 'how many campaigns were asked',
     sales            UInt64                   COMMENT 'how many bought it',
     buyers           Array(String)            COMMENT 'who bought it',
-    price            Decimal(38, 4)           COMMENT 'what all of them pay',
-    payout           Decimal(38, 4)           COMMENT 'what its source is paid',
+    price            Decimal(38, 4)           COMMENT 'what all of them pay: the metric revenue, of this lead',
+    payout           Decimal(38, 4)           COMMENT 'what its source is paid: the metric cost, of this lead',
     first_sold_at    Nullable(DateTime64(3, 'UTC')) COMMENT 'when the first of them had it',
     speed_to_lead_ms Nullable(Float64)        COMMENT 'milliseconds from its arrival to its first sale',
     updated_at       DateTime64(3, 'UTC')     COMMENT 'its last event'

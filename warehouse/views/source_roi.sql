@@ -4,21 +4,25 @@ CREATE OR REPLACE VIEW {database}.source_roi{on_cluster} (
     vertical         String                   COMMENT 'what they are leads for',
     leads            UInt64                   COMMENT 'leads that arrived',
     sold             UInt64                   COMMENT 'leads that somebody bought',
-    revenue          Decimal(38, 4)           COMMENT 'what buyers pay for them',
-    cost             Decimal(38, 4)           COMMENT 'what the source is paid',
-    margin           Decimal(38, 4)           COMMENT 'revenue less cost; returns are in the view revenue',
-    revenue_per_lead Float64                  COMMENT 'revenue of a lead that arrived, sold or not',
-    return_on_cost   Nullable(Float64)        COMMENT 'margin over cost'
+    revenue          Decimal(38, 4)           COMMENT 'metric revenue',
+    returned         Decimal(38, 4)           COMMENT 'metric returned',
+    cost             Decimal(38, 4)           COMMENT 'metric cost',
+    margin           Decimal(38, 4)           COMMENT 'metric margin',
+    revenue_per_lead Nullable(Float64)        COMMENT 'metric revenue_per_lead',
+    return_on_cost   Nullable(Float64)        COMMENT 'metric return_on_cost'
 ) AS
 SELECT
-    toDate(minute) AS day, source, vertical,
-    sum(funnel.received) AS leads,
-    sum(funnel.delivered) AS sold,
-    sum(funnel.revenue) AS revenue,
-    sum(funnel.cost) AS cost,
-    revenue - cost AS margin,
-    toFloat64(revenue) / leads AS revenue_per_lead,
-    toFloat64(margin) / nullIf(toFloat64(cost), 0) AS return_on_cost
-FROM {database}.funnel AS funnel
+    toDate(arrived.minute) AS day, arrived.source AS source, arrived.vertical AS vertical,
+    sum(arrived.leads) AS leads,
+    sum(arrived.sold) AS sold,
+    {metric:revenue of arrived} AS revenue,
+    {metric:returned of arrived} AS returned,
+    {metric:cost of arrived} AS cost,
+    {metric:margin of arrived} AS margin,
+    {metric:revenue_per_lead of arrived} AS revenue_per_lead,
+    {metric:return_on_cost of arrived} AS return_on_cost
+FROM (
+    SELECT minute, source, vertical, received AS leads, delivered AS sold, revenue, returned, cost FROM {database}.funnel
+) AS arrived
 GROUP BY day, source, vertical
-COMMENT 'What each source''s leads brought and cost.'
+COMMENT 'What each source''s leads brought and cost, by the day of their arrival; the view revenue has the same money by the day of the sale.'

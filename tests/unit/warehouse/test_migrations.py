@@ -26,6 +26,7 @@ RELEASED = {
     "0009_gaps": "0fe6a9b1658bf3935129445aafdacc34c44a3a1078d0559a7d9517c98f562764",
     "0010_feedback_words": "7d8b2450cad4fff8c4ac6262d55913efa4c5afcf8da6012ed9043a7c4d7f235e",
     "0011_sunk_topics": "6b1910b3b8e60447018b84fe5050612769899099f479c588e881fe90ab11c1bb",
+    "0012_returned": "6c2046dbbb086f8c1476e73b2119f0e4440cfa9158ffe190aef07747fe0ea45c",
 }
 """A released migration never changes: write a new one instead, and add its checksum here."""
 ALONE = Layout("leads", None, Backend.EMBEDDED)
