@@ -102,7 +102,11 @@ def test_duplicates_unsold_leads_and_times(asked: Any) -> None:
     (unsold,) = asked("SELECT * EXCEPT (day) FROM unsold_reasons")
     assert (unsold["status"], unsold["reason"], unsold["leads"]) == ("undelivered", "delivery.all_declined", 1)
     times = {row["stage"]: row for row in asked("SELECT * FROM speed_to_lead")}
-    assert set(times) == {"validation", "dedup", "routing", "delivery"}
+    assert set(times) == {"validation", "dedup", "routing", "delivery", "end"}
+    # One time a lead that ended in live traffic, its first sale's where there are two: 1, 2, 5 and 6 s.
+    assert (times["end"]["events"], times["delivery"]["events"]) == (4, 3)
+    assert times["end"]["p50_ms"] == pytest.approx(2000, rel=0.011)
+    assert times["end"]["p99_ms"] == pytest.approx(5000, rel=0.011)  # of so few the one below
     assert all(row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"] for row in times.values())
     fresh = {row["stage"]: row for row in asked("SELECT * FROM freshness")}
     assert "validation" in fresh

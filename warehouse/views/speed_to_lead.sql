@@ -1,7 +1,7 @@
 CREATE OR REPLACE VIEW {database}.speed_to_lead{on_cluster} (
     hour             DateTime('UTC')          COMMENT 'of the event',
     vertical         String                   COMMENT 'what the leads are for',
-    stage            String                   COMMENT 'validation, dedup, routing, or delivery for the way to a sale',
+    stage            String                   COMMENT 'validation, dedup, routing, delivery for a sale, or end for a lead''s end: its first sale, or else its last end',
     events           UInt64                   COMMENT 'how many events the times are of',
     p50_ms           Float64                  COMMENT 'metric speed_to_lead_p50',
     p95_ms           Float64                  COMMENT 'metric speed_to_lead_p95',
@@ -14,4 +14,4 @@ SELECT
     {metric:speed_to_lead_p99} AS p99_ms
 FROM {rollup:times} AS times
 GROUP BY hour, vertical, stage
-COMMENT 'Time from a raw lead''s arrival to each stage''s word about it, live traffic only.'
+COMMENT 'Time from a raw lead''s arrival to each stage''s word about it, the stages before included, and to its end: that is the time in all. Live traffic only.'
