@@ -5,7 +5,7 @@ CREATE OR REPLACE VIEW {database}.completeness{on_cluster} (
     last_offset      UInt64                   COMMENT 'the highest',
     events           UInt64                   COMMENT 'how many rows came',
     lost             UInt64                   COMMENT 'offsets between the two that the log no longer had when the sink went on: sink_gaps says when and why',
-    without_a_row    Int64                    COMMENT 'the other offsets between the two that gave no row: transaction markers hold no record; in a topic without transactions each is one that is missing; below 0 some came twice'
+    without_a_row    Int64                    COMMENT 'the other offsets between the two that gave no row. A topic written in transactions always has some, for their markers hold no record; in one without transactions each is a record that is missing; below 0 some came twice'
 ) AS
 SELECT
     seen.topic AS topic,
@@ -30,4 +30,4 @@ LEFT JOIN (
     WHERE noted.lost AND noted.accepted
     GROUP BY topic, partition
 ) AS gone ON gone.topic = seen.topic AND gone.partition = seen.partition
-COMMENT 'Whether each partition of the log is here, whole and once.'
+COMMENT 'Whether each partition of the log is here, whole and once: of the topics that give rows of lead_events, not of capacity and config. A topic that was made again is mixed with the one of its name before it.'
