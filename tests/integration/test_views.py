@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from clickhouse_connect.driver.client import Client
 from kit.events import MARK, event, record_of
-from kit.known_leads import LEADS, happened, told
+from kit.known_leads import DECIDED_BY, LEADS, happened, told
 from kit.questions import ask_the_cookbook, ask_the_dashboards
 from kit.written_tables import WrittenTables
 
