@@ -67,7 +67,19 @@ def events(draw: st.DrawFn) -> Row:
         "campaign": f"campaign-{attempt}" if named else "", "price": seed % 9 + 0.25, "payout": seed % 5 + 0.5,
         "latency_ms": float(seed * 3), "buyer_latency_ms": float(seed % 400), "received_at": received.isoformat(),
         "occurred_at": (received + later).isoformat(), "route": f"route-{run}",
+        "attributes": json.dumps(decision(seed, run)) if stage == "routing" else "{}",
     }  # fmt: skip
+
+
+def decision(seed: int, run: int) -> Row:
+    """What a routing event has of one: up to three campaigns chosen, and up to 136 that failed by two reasons."""
+    size = [1, 3, 9, 17][seed % 4]
+    failed = [
+        {"vertical": vertical, "reason": f"filter.{run}", "campaigns": bytes(seed * n % 256 for n in range(size)).hex()}
+        for vertical in ("solar", "roofing")[: 1 + seed % 2]
+    ]
+    slip = {"candidates": [{"campaign": f"campaign-{n}", "price": "1.00"} for n in range(seed % 4)]}
+    return {"slip": slip, "trace": {"failed": failed, "facts": {}}}
 
 
 STEPS: Final = st.one_of(

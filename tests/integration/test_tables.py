@@ -27,6 +27,7 @@ from schemas.headers import DeadLetter
 from schemas.messages import Capacity, CapUse
 from schemas.record import KafkaRecord
 from warehouse.migrate import migrate
+from warehouse.settling import asking, settle
 from warehouse.sinking.tables import SUNK_TOPICS, TABLES
 from warehouse.tables.body import REFUSED
 from warehouse.tables.statement import statement_of
@@ -226,10 +227,12 @@ def bits(order: Sequence[str], chosen: set[str]) -> bytes:
     return int(text.ljust(size * 8, "0") or "0", 2).to_bytes(size, "big")
 
 
-def test_every_campaign_of_a_decision_is_named_with_its_reason(write: Write, rows: Any) -> None:
+def test_every_campaign_of_a_decision_is_named_with_its_reason(
+    write: Write, rows: Any, client: Client, database: str
+) -> None:
     chance, history, records, expected = random.Random(5), ReleaseHistory(), [], set()
-    for count in (1, 9, 40):
-        names = chance.sample([f"c{n}" for n in range(100)], count)
+    for count in (1, 9, 40, 200):
+        names = chance.sample([f"c{n}" for n in range(200)], count)
         release = configuration(
             *(
                 campaign(name, priority=chance.choice((0, 7, 100, 100)), vertical=chance.choice(("solar", "roofing")))
@@ -262,5 +265,11 @@ def test_every_campaign_of_a_decision_is_named_with_its_reason(write: Write, row
     assert {(row["lead_id"], row["vertical"], row["campaign"], row["reason"]) for row in found} == expected
     assert len(found) == len(expected)
     told = rows("SELECT number, release, author, message, previous FROM release_history ORDER BY number")
-    assert [(row["number"], row["message"]) for row in told] == [(1, "of 1"), (2, "of 9"), (3, "of 40")]
-    assert [row["previous"] for row in told] == ["", told[0]["release"], told[1]["release"]]
+    assert [(row["number"], row["message"]) for row in told] == [(1, "of 1"), (2, "of 9"), (3, "of 40"), (4, "of 200")]
+    assert [row["previous"] for row in told] == ["", *(row["release"] for row in told[:-1])]
+    by = "toStartOfHour({}) AS hour, release, vertical, campaign, reason"
+    one_by_one = rows(f"SELECT {by.format('received_at')}, count() AS n FROM evaluations GROUP BY ALL ORDER BY ALL")
+    counted = f"SELECT {by.format('hour')}, sum(decisions) AS n FROM campaign_reasons GROUP BY ALL ORDER BY ALL"
+    assert rows(counted) == one_by_one
+    assert settle(asking(client), database, quiet=timedelta(0)).hours > 0
+    assert rows(counted) == one_by_one

@@ -54,6 +54,8 @@ GRANT SELECT ON leadline.evaluations TO leadline_analyst;
 -- @stmt
 GRANT SELECT ON leadline.release_campaigns TO leadline_analyst;
 -- @stmt
+GRANT SELECT ON leadline.campaign_reasons TO leadline_analyst;
+-- @stmt
 GRANT SELECT ON leadline.release_history TO leadline_analyst;
 -- @stmt
 GRANT SELECT ON leadline.funnel_buyers TO leadline_analyst;
@@ -69,6 +71,8 @@ GRANT SELECT ON leadline.rollup_funnel TO leadline_analyst;
 GRANT SELECT ON leadline.rollup_leads TO leadline_analyst;
 -- @stmt
 GRANT SELECT ON leadline.rollup_offers TO leadline_analyst;
+-- @stmt
+GRANT SELECT ON leadline.rollup_reasons TO leadline_analyst;
 -- @stmt
 GRANT SELECT ON leadline.rollup_sales TO leadline_analyst;
 -- @stmt

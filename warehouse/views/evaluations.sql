@@ -14,15 +14,19 @@ SELECT
     found.lead_id AS lead_id, found.run AS run, found.decision AS decision, found.received_at AS received_at,
     found.occurred_at AS occurred_at, found.vertical AS vertical, found.route AS route,
     arrayJoin(if(found.reason = 'chosen', CAST(found.named, 'Array(String)'), arrayMap(
-        place -> arrayElement(ordered.campaigns, place + 1),
-        arrayFilter(
-            bit -> bitTest(reinterpretAsUInt8(substring(found.campaigns, intDiv(bit, 8) + 1, 1)), 7 - bit % 8),
-            range(length(found.campaigns) * 8)
-        )
+        place -> arrayElement(ordered.campaigns, place),
+        -- Eight bytes at a time: many times as fast as bit by bit.
+        arrayFlatten(arrayMap(
+            at -> arrayMap(
+                bit -> least(8 * length(found.campaigns), 8 * at + 64) - bit,
+                bitPositionsToArray(reinterpretAsUInt64(reverse(substring(found.campaigns, at + 1, 8))))
+            ),
+            range(0, length(found.campaigns), 8)
+        ))
     ))) AS campaign,
     found.reason AS reason,
     found.release AS release
 FROM (SELECT * FROM {database}.routing_evaluations FINAL) AS found
 LEFT JOIN {database}.release_campaigns AS ordered
     ON ordered.release = found.release AND ordered.vertical = found.vertical
-COMMENT 'One row a lead, decision and campaign of its vertical: why each was chosen or not.'
+COMMENT 'One row a lead, decision and campaign of its vertical: why each was chosen or not. Counted by hour, for questions over days, in campaign_reasons.'

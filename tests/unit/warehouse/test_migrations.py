@@ -27,6 +27,7 @@ RELEASED = {
     "0010_feedback_words": "7d8b2450cad4fff8c4ac6262d55913efa4c5afcf8da6012ed9043a7c4d7f235e",
     "0011_sunk_topics": "6b1910b3b8e60447018b84fe5050612769899099f479c588e881fe90ab11c1bb",
     "0012_returned": "6c2046dbbb086f8c1476e73b2119f0e4440cfa9158ffe190aef07747fe0ea45c",
+    "0013_rollup_reasons": "90d0e6dfa40c4e70853873abf118d61f00a86f99ef5d7133452eb8efd97b7e66",
 }
 """A released migration never changes: write a new one instead, and add its checksum here."""
 ALONE = Layout("leads", None, Backend.EMBEDDED)
