@@ -32,6 +32,10 @@ FROM (
         max(ledger.occurred_at) AS told,
         ifNull(ends <= now64(3), false) AS is_over
     FROM {database}.cap_ledger AS ledger
+    -- Found by the primary key, so that little of a long ledger is read.
+    WHERE (ledger.campaign, ledger.cap, ledger.occurred_at) IN (
+        SELECT campaign, cap, max(occurred_at) FROM {database}.cap_ledger GROUP BY campaign, cap
+    )
     GROUP BY ledger.campaign, ledger.cap
 ) AS latest
 COMMENT 'Each cap''s use against its limit, now. The ledger of delivery decides; this is what it last told.'
