@@ -1,7 +1,7 @@
 """The analysts' views: how long each takes to answer what analysts ask, over fifty million events of ninety days.
 
-The events are made in the embedded engine, and kept in a folder among the temporary files, to be asked again: removing
-it makes the next run fill it anew. Two hours and a few with late feedback have not settled, as in a running system.
+The warehouse is filled in the embedded engine (:mod:`bench.filling`), and kept in a folder among the temporary files,
+to be asked again: removing it makes the next run fill it anew.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -21,30 +20,19 @@ from rich.table import Table
 
 from bench.contender import running
 from bench.errors import BenchmarkError
+from bench.filling import fill
 from bench.registry import Samples, benchmark
 from bench.session import REPOSITORY, Session
 from leadline.stack.ports import HOST, PortLeases
 from warehouse.client import connect
 from warehouse.errors import WarehouseError
-from warehouse.migrate import migrate
-from warehouse.settling import asking, settle
 
 EVENTS: Final = 50_000_000
-EVENTS_PER_LEAD: Final = 8.29
-DAYS: Final = 90
-REPLAYED_DAYS: Final = range(30, 33)
-LATE_RETURNS: Final = 30
 START_SECONDS: Final = 120.0
 MERGE_SECONDS: Final = 900.0
 TURN_SECONDS: Final = 0.25
 DATABASE: Final = "bench"
 
-_EVENTS: Final = (Path(__file__).parent / "views.sql").read_text(encoding="utf-8")
-_LATE: Final = """
-INSERT INTO {database}.lead_events
-SELECT * REPLACE (1000 AS run, now64(3) AS occurred_at, now64(3) AS ingested_at) FROM {database}.lead_events
-WHERE stage = 'feedback' ORDER BY cityHash64(lead_id) LIMIT {late}
-"""
 _STORED: Final = """
 SELECT table, sum(rows), sum(bytes_on_disk) FROM system.parts
 WHERE database = {database:String} AND active GROUP BY table HAVING sum(rows) > 0 ORDER BY 3 DESC
@@ -56,6 +44,7 @@ WHERE database = {database:String} AND table = 'lead_events' AND active GROUP BY
 
 # END is the moment at which the events end, LEAD one of the leads.
 _DAY: Final = "> toDateTime(END, 'UTC') - INTERVAL 1 DAY"
+_WEEK: Final = "> toDateTime(END, 'UTC') - INTERVAL 7 DAY"
 _MONTH: Final = "> toDateTime(END, 'UTC') - INTERVAL 30 DAY"
 QUESTIONS: Final = {
     "leads: one": "SELECT * FROM leads WHERE lead_id = 'LEAD'",
@@ -93,6 +82,21 @@ QUESTIONS: Final = {
     "speed_to_lead: all": "SELECT * FROM speed_to_lead",
     "duplicates: last day": f"SELECT * FROM duplicates WHERE received_at {_DAY}",
     "duplicates: all by source": "SELECT source, rule, count() FROM duplicates GROUP BY ALL",
+    "evaluations: one lead": "SELECT campaign, reason FROM evaluations WHERE lead_id = 'LEAD'",
+    "evaluations: not chosen, last day": "SELECT campaign, reason, count() AS leads FROM evaluations"
+    f" WHERE reason != 'chosen' AND received_at {_DAY} GROUP BY campaign, reason ORDER BY leads DESC LIMIT 100",
+    "evaluations: leads of a campaign": "SELECT lead_id, received_at, reason FROM evaluations"
+    f" WHERE campaign = 'campaign-0' AND received_at {_DAY} ORDER BY received_at DESC LIMIT 100",
+    "campaign_reasons: 7 days by campaign": "SELECT campaign, reason, sum(decisions) AS leads FROM campaign_reasons"
+    f" WHERE hour {_WEEK} GROUP BY campaign, reason ORDER BY campaign, leads DESC",
+    "campaign_reasons: all by day": "SELECT toDate(hour) AS day, reason, sum(decisions) FROM campaign_reasons"
+    " WHERE campaign = 'campaign-0' GROUP BY ALL",
+    "caps": "SELECT campaign, cap, used, limit, left, window_ends FROM caps ORDER BY use DESC, campaign, cap",
+    "deliveries: one lead": "SELECT * FROM deliveries FINAL WHERE lead_id = 'LEAD' ORDER BY occurred_at",
+    "feedback: all by buyer": "SELECT buyer, kind, reason, count() FROM feedback FINAL GROUP BY ALL",
+    "release_history": "SELECT * FROM release_history ORDER BY number DESC LIMIT 20",
+    "release_campaigns": "SELECT * FROM release_campaigns",
+    "rollup_horizon": "SELECT hours FROM rollup_horizon",
     "freshness": "SELECT * FROM freshness",
     "completeness": "SELECT * FROM completeness",
 }
@@ -139,41 +143,19 @@ def _ask(session: Session, client: Client) -> dict[str, list[float]]:
 
 
 def _fill(session: Session, client: Client, events: int) -> None:
-    """Everything but the last hours settles; what came too late for that stays open."""
     session.console.print(f"filling the warehouse with {events:,} events")
-    client.command(f"DROP DATABASE IF EXISTS {DATABASE} SYNC")
-    migrate(client, DATABASE)
-    began, end, leads = time.monotonic(), datetime.now(UTC), int(events / EVENTS_PER_LEAD)
-    days = [(number, 0) for number in range(DAYS)] + [(number, 1) for number in REPLAYED_DAYS]
-
-    def write(first: int, last: int, run: int = 0, *, fresh: bool = False) -> None:
-        sql = _EVENTS.replace("{end}", str(int(end.timestamp())))
-        values = {"first": first, "leads": last - first, "all": leads, "days": DAYS, "run": run, "fresh": fresh}
-        for name, value in values.items():
-            sql = sql.replace(f"{{{name}}}", str(value).lower())
-        client.command(sql.replace("{database}", DATABASE))
-
-    fresh = leads * 2 // (24 * DAYS)
-    for day, run in days:
-        write(leads * day // DAYS, min(leads * (day + 1) // DAYS, leads - fresh), run)
-    session.console.print(f"  written after {time.monotonic() - began:.0f} s")
-    while settle(asking(client), DATABASE, quiet=timedelta(0)).left:
-        pass
-    session.console.print(f"  settled after {time.monotonic() - began:.0f} s")
-    write(leads - fresh, leads, fresh=True)
-    client.command(_LATE.replace("{database}", DATABASE).replace("{late}", str(LATE_RETURNS)))
+    fill(client, DATABASE, events, session.console.print)
     _wait_for(lambda: not client.query("SELECT count() FROM system.merges").result_rows[0][0], "merges", MERGE_SECONDS)
     client.command("CREATE DATABASE filled")
-    session.console.print(f"  merged after {time.monotonic() - began:.0f} s")
 
 
 def _report_storage(session: Session, client: Client) -> None:
     parameters = {"database": DATABASE}
     stored = client.query(_STORED, parameters=parameters).result_rows
     events = next(rows for table, rows, _ in stored if table == "lead_events")
-    table = Table("table", "rows", "bytes an event", box=None)
+    table = Table("table", "rows", "bytes a row", "bytes an event", box=None)
     for name, rows, size in stored:
-        table.add_row(name, f"{rows:,}", f"{size / events:.2f}")
+        table.add_row(name, f"{rows:,}", f"{size / rows:.1f}", f"{size / events:.2f}")
     columns = client.query(_COLUMNS, parameters=parameters).result_rows
     session.console.print(table)
     session.console.print("lead_events: " + ", ".join(f"{name} {size / events:.2f}" for name, size in columns))

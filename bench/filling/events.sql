@@ -14,7 +14,7 @@ SELECT
     if(stage = 'dead', '', vertical_) AS vertical, if(stage = 'dead', '', source_) AS source,
     if(campaign = '', '', concat('buyer-', toString(intDiv(toUInt16OrZero(substring(campaign, 10)), 2)))) AS buyer,
     if(stage IN ('routing', 'offer', 'attempt', 'delivery', 'feedback') AND outcome NOT IN ('unrouted', 'undelivered'),
-        concat('campaign-', toString((h2 + step.4 * 7) % 60)), '') AS campaign,
+        concat('campaign-', toString(campaigns[step.4 + 1])), '') AS campaign,
     if(buyer = '', '', concat('company-', substring(buyer, 7))) AS company,
     if(stage IN ('routing', 'offer', 'attempt', 'delivery'), concat(vertical_, '-route'), '') AS route,
     if(campaign = '' OR stage = 'feedback', '', if(step.4 = 0, 'first', 'open')) AS tier,
@@ -32,17 +32,18 @@ SELECT
         stage = 'validation', concat('{"reasons": [{"reason": "', reason, '", "field": "phone", "detail": "length"}]}'),
         outcome = 'duplicate' AND stage = 'dedup', concat('{"duplicate_of": "', toString(lead), '", "first_seen_at": "',
             formatDateTime(received_at - INTERVAL h2 % 30 DAY, '%Y-%m-%dT%H:%i:%S.000000+00:00'), '", "key_set": ""}'),
-        stage = 'routing', concat('{"slip": {"route": "', vertical_, '-route", "candidates": [', arrayStringConcat(arrayMap(i -> concat(
-            '{"campaign": "campaign-', toString((h2 + i * 7) % 60), '", "buyer": "buyer-', toString(intDiv((h2 + i * 7) % 60, 2)),
-            '", "company": "company-', toString(intDiv((h2 + i * 7) % 60, 2)), '", "price": "', toString(8 + (h2 % 400) / 10),
-            '00", "exclusive": false, "tier": ', toString(least(i, 1)), '}'), range(toUInt8(asked))), ', '),
-            '], "tiers": [{"name": "first", "max_sales": null, "stop": false, "unsold": false}], "max_sales": 2, "deadline": null, "paid": false}, "trace": {"failed": {"',
-            vertical_, '": {"filter.state": "', hex(toUInt32(h2)), '", "schedule.closed": "', hex(toUInt16(h2 % 7)),
-            '"}}, "facts": {"standings": [], "sales": [], "refusals": [], "shares": [], "full": {}, "bids": [], "resumed_at": null}}}'),
+        stage = 'routing', concat('{"slip": {"route": "', vertical_, '-route", "candidates": [', arrayStringConcat(arrayMap((n, i) -> concat(
+            '{"campaign": "campaign-', toString(n), '", "buyer": "buyer-', toString(intDiv(n, 2)),
+            '", "company": "company-', toString(intDiv(n, 2)), '", "price": "', toString(8 + (h2 % 400) / 10),
+            '00", "exclusive": false, "tier": ', toString(least(i, 1)), '}'), campaigns, range(toUInt8(asked))), ', '),
+            '], "tiers": [{"name": "first", "max_sales": null, "stop": false, "unsold": false}], "max_sales": 2, "deadline": null, "paid": false}, "trace": {"failed": [',
+            arrayStringConcat(arrayMap(f -> concat('{"vertical": "', vertical_, '", "reason": "', f.1, '", "campaigns": "',
+                lower(leftPad(hex(f.2 * 16), 6, '0')), '"}'), failed), ', '),
+            '], "facts": {"standings": [], "sales": [], "refusals": [], "shares": [], "full": {}, "bids": [], "resumed_at": null}}}'),
         stage = 'offer', concat('{"cursor": ', toString(step.4), '}'),
         stage = 'attempt', concat('{"reference": "R-', hex(h2 + step.4), '", "http_status": 200, "posts": 1, "over": false}'),
         outcome = 'delivered', concat('{"reference": "R-', hex(h2), '", "declines": []}'),
-        outcome = 'undelivered', concat('{"declines": [{"cursor": 0, "campaign": "campaign-', toString(h2 % 60), '", "buyer": "buyer-', toString(intDiv(h2 % 60, 2)), '", "reason": "buyer.rejected"}]}'),
+        outcome = 'undelivered', concat('{"declines": [{"cursor": 0, "campaign": "campaign-', toString(campaigns[1]), '", "buyer": "buyer-', toString(intDiv(campaigns[1], 2)), '", "reason": "buyer.rejected"}]}'),
         '{}') AS attributes,
     step.6 AS _topic, h % 8 AS _partition, number AS _offset
 FROM (
@@ -52,6 +53,17 @@ FROM (
         verticals[h % 3 + 1] AS vertical_, concat('source-', toString(intDiv(h, 3) % 10)) AS source_,
         multiIf(h < 120000, 1, h < 190000, 2, h < 270000, 3, h < 800000, 4, h < 999800, 5, 6) AS end,
         if(end < 4, 0, 1 + h2 % if(end = 4, 4, 5)) AS asked,
+        -- Every third campaign is the vertical's; a lead is offered to some of them.
+        arrayMap(i -> h % 3 + 3 * ((h2 + i * 7) % 20), range(toUInt8(asked))) AS campaigns,
+        -- The others fail, a bit each: of those that are left, each reason is the first of half.
+        bitXor(1048575, toUInt32(arraySum(arrayMap(n -> bitShiftLeft(toUInt32(1), 19 - intDiv(n, 3)), campaigns)))) AS all_failed,
+        sipHash64(number, 5) AS h3,
+        bitAnd(all_failed, toUInt32(h3)) AS by_state, bitXor(all_failed, by_state) AS in_state,
+        bitAnd(in_state, toUInt32(bitShiftRight(h3, 20))) AS by_zip, bitXor(in_state, by_zip) AS in_zip,
+        bitAnd(in_zip, toUInt32(bitShiftRight(h3, 32))) AS by_hours, bitXor(in_zip, by_hours) AS open,
+        bitAnd(open, toUInt32(bitShiftRight(h3, 10))) AS by_cap, bitXor(open, by_cap) AS by_filter,
+        arrayFilter(f -> f.2 != 0, [('filter.state', by_state), ('filter.zip', by_zip), ('schedule.closed', by_hours),
+            ('cap.day', by_cap), ('filter.expression', by_filter)]) AS failed,
         {run} AS again
     FROM numbers({first}, {leads})
 )
