@@ -46,7 +46,7 @@ WITHHELD = {
     **dict.fromkeys(("ingested", "sink_gaps", "sunk_topics", "schema_migrations"), "is about all tenants at once"),
     "caps": "reads cap_ledger",
     "completeness": "reads ingested and sink_gaps",
-    **dict.fromkeys(("evaluations", "release_campaigns", "release_history"), "reads releases"),
+    **dict.fromkeys(("campaign_reasons", "evaluations", "release_campaigns", "release_history"), "reads releases"),
 }
 """What analysts have and a tenant's do not, and why."""
 
