@@ -28,8 +28,14 @@ ROW_BYTES: Final = 200
 def size_of(record: KafkaRecord) -> int:
     """Bytes in memory, about."""
     _, _, _, _, key, value, headers = record
-    size = ROW_BYTES + (len(key) if key else 0) + (len(value) if value else 0)
-    return size + sum([len(name) + len(content) for name, content in headers]) if headers else size
+    size = ROW_BYTES
+    if value:
+        size += len(value)
+    if key:
+        size += len(key)
+    if headers:
+        size += sum([len(name) + len(content) for name, content in headers])
+    return size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +150,7 @@ class Intake:
 
     def add(self, record: KafkaRecord) -> None:
         """Take a record; one that was taken already, or is of no partition of this assignment, is left out."""
-        topic, partition, offset, *_ = record
+        topic, partition, offset, _, _, _, _ = record
         buffer = self._buffers.get((topic, partition))
         if buffer is None or offset < buffer.position:
             return
