@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -31,6 +32,9 @@ def pytest_configure() -> None:
         raise pytest.UsageError(str(error)) from error
     for name in [name for name in os.environ if name.startswith("LEADLINE_") and name not in _KEPT]:
         del os.environ[name]
+    # A shell lets what it runs in the background ignore Ctrl-C, and so would all that the tests start and interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

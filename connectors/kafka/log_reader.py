@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from operator import methodcaller
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -18,6 +19,10 @@ RANGES_KBYTES: Final = 16 * 1024
 """What may be read ahead of several ranges."""
 BATCH_SECONDS: Final = 0.05
 """What a batch may wait for more: the last one of a range, or a short range, does so for nothing."""
+# Where a name is no UTF-8 the client returns headers and raises, both. A call from C sees that and says SystemError;
+# the interpreter's own calls, once warm, do not look, and the error comes up wherever the next one is looked for.
+# What it returned is broken: it is asked once a message.
+_headers: Final = methodcaller("headers")
 
 
 def partitions_of(consumer: Consumer, topic: str) -> list[int]:
@@ -152,8 +157,8 @@ def as_record(message: Message) -> KafkaRecord:
     """A librdkafka message, which is no error, as a plain record."""
     read: Any = message  # its stubs allow None, for errors
     try:
-        headers = read.headers()
-    except SystemError:  # the client takes names for UTF-8, and a producer may write any bytes: none of them is ours
+        headers = _headers(read)
+    except SystemError:  # a producer may write any bytes; none of those is ours
         headers = ()
     return KafkaRecord(
         read.topic(),

@@ -256,8 +256,11 @@ def test_a_header_s_name_may_be_any_bytes(kafka_bootstrap: str, new_topic: NewTo
     topic = new_topic()
     plain = {**os.environ, "AIOKAFKA_NO_EXTENSIONS": "1"}
     subprocess.run([sys.executable, "-c", LATIN, kafka_bootstrap, topic], env=plain, check=True, timeout=60)
-    found = [as_record(message) for batch in read_range(kafka_bootstrap, topic, 0) for message in batch]
-    assert [(record.value, record.headers) for record in found] == [(b"first", ()), (b"second", (("name", b"2"),))]
+    first, second = [message for batch in read_range(kafka_bootstrap, topic, 0) for message in batch]
+    for _ in range(100):  # until the interpreter calls it another way
+        assert as_record(second).headers == (("name", b"2"),)
+    read = as_record(first)
+    assert (read.value, read.headers) == (b"first", ())
 
 
 def test_lag(kafka_bootstrap: str, new_topic: NewTopic, unique: Callable[[str], str]) -> None:
