@@ -43,8 +43,6 @@ from streams.tables import milliseconds
 
 log = structlog.get_logger(__name__)
 
-METADATA_MS: Final = 5_000
-"""How old what a worker knows of topics may be."""
 GRACE_SECONDS: Final = 3.0
 STOP_SECONDS: Final = 8.0
 """What a worker that was told to stop takes at most."""
@@ -163,9 +161,7 @@ class Engine:
             consumer_auto_offset_reset="earliest",
             broker_session_timeout=config.session_timeout_seconds,
             broker_heartbeat_interval=config.session_timeout_seconds / 8,  # by which others learn of a rebalance
-            # A leader that assigns while its broker has just come back may know of no partition, and give out none: it
-            # learns of them by the next look.
-            consumer_metadata_max_age_ms=METADATA_MS,
+            consumer_metadata_max_age_ms=5_000,  # a leader whose broker has just come back gives out none until then
             broker_commit_interval=0.5,
             broker_request_timeout=30.0,
             stream_wait_empty=True,
