@@ -70,13 +70,13 @@ def resume(
         committed = place.offset if place.offset >= 0 else None
         low, high = bounds[topic, partition].low, bounds[topic, partition].high
         start = beginning_of(committed, low, high, partial(stored, topic, ids[topic], partition))
-        claim = None
+        claim, cut_back = None, False
         if committed is not None and committed <= high:
             claim = claim_of(topic, ids[topic], partition, committed, place.metadata)
         if claim is not None and claim.part.last >= high:
             log.warning("the log was cut back into a planned batch", partition=f"{topic}[{partition}]", ends=high)
             cut.add(claim.batch)
-            claim = None  # other records may be at its offsets by now: all are new ones
+            claim, cut_back = None, True  # other records may be at its offsets by now: all are new ones
         if start.note:
             log.warning(start.note, partition=f"{topic}[{partition}]", committed=place.offset, begins=start.offset)
         gaps += gaps_of(topic, ids[topic], partition, low, start, claim)
@@ -84,7 +84,7 @@ def resume(
         # What is passed over is to be committed, or it counts as lag for as long as nothing follows; and what is of
         # another log, or others would await the end of a batch that is in none.
         commits[topic, partition] = start.offset if committed is None else min(committed, start.offset)
-        if committed is not None and committed > start.offset:
+        if cut_back or (committed is not None and committed > start.offset):
             commits[topic, partition] -= 1
         if start.offset != committed and (batch := batch_of(place.metadata)) is not None:
             cut.add(batch)
