@@ -19,17 +19,19 @@ class OpenTransactionError(Exception):
     """A transaction is open that should not be."""
 
 
-def first_open(bootstrap: str, topic: str, partition: int) -> int | None:
+def first_open(bootstrap: str, topic: str, partition: int, seconds: float = TIMEOUT_SECONDS) -> int | None:
     """The offset of the first record of an open transaction in a partition; None when all of it is decided.
 
     Raises:
-        KafkaException: the cluster does not answer.
+        KafkaException: the cluster does not answer in so many ``seconds``.
     """
     admin, place = clients.admin(bootstrap), TopicPartition(topic, partition)
+    latest = {place: OffsetSpec.latest()}  # type: ignore[no-untyped-call]
 
     def end(level: IsolationLevel) -> int:
-        asked = admin.list_offsets({place: OffsetSpec.latest()}, isolation_level=level)  # type: ignore[no-untyped-call]
-        return int(asked[place].result(TIMEOUT_SECONDS).offset)
+        # Kafka's limit, not the future's: a `TimeoutError` would say nothing of Kafka.
+        asked = admin.list_offsets(latest, isolation_level=level, request_timeout=seconds)
+        return int(asked[place].result().offset)
 
     # In this order: what is decided between the two questions does not look open.
     written = end(IsolationLevel.READ_UNCOMMITTED)

@@ -29,6 +29,7 @@ from connectors.kafka.publisher import LeadPublisher
 from connectors.kafka.transaction import TransactionalProducer
 from schemas.record import KafkaRecord
 from schemas.topics import DEAD_LETTER_BYTES
+from streams.engine.exits import Exit, exit_of
 from streams.memory.log import MemoryLog
 
 NewTopic = Callable[..., str]
@@ -179,6 +180,14 @@ def test_an_open_transaction_is_found_and_refused_until_it_is_decided(
     successor.fence()  # ends what the other has left
     refuse_open(kafka_bootstrap, topic, 0)
     successor.close()
+
+
+def test_a_worker_that_is_not_told_of_open_transactions_stops_for_kafka_s_sake() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(KafkaException) as stopped:
+            first_open(address, "any", 0, seconds=0.3)
+    assert exit_of(stopped.value) is Exit.KAFKA
 
 
 def test_offsets_of_a_moment(kafka_bootstrap: str, new_topic: NewTopic) -> None:
