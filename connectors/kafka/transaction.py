@@ -7,7 +7,9 @@ the transaction to be aborted, and fatal ones. Only after the first two is it ce
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -96,6 +98,7 @@ class TransactionalProducer:
         the thread that commits, before the commit returns.
 
         Raises:
+            FencedError: a successor has the id.
             TransactionError: the record can never be sent, for instance because it is too large.
         """
         while True:
@@ -108,7 +111,7 @@ class TransactionalProducer:
                     self._producer.produce(topic, value, key, partition, timestamp=timestamp_ms)
                 return
             except BufferError:
-                self._producer.poll(0.1)
+                self._wait_for_room()
             except KafkaException as error:
                 raise TransactionError(f"{topic}: {error}") from error
 
@@ -132,8 +135,16 @@ class TransactionalProducer:
                 self._raise_unless_retriable(error, deadline)
 
     def close(self) -> None:
-        """Let go of the broker; an open transaction is left to the successor."""
-        self._producer.close()
+        """Let go of the broker; an open transaction is aborted, by the broker if that cannot be asked now."""
+        # A fatal error is told once more by whatever next waits for the broker: it must not hide what it was first.
+        with suppress(KafkaException), warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+            self._producer.close()
+
+    def _wait_for_room(self) -> None:
+        try:
+            self._producer.poll(0.1)
+        except KafkaException as error:
+            raise self._fatal(error) from error
 
     def _abort(self, deadline: float) -> None:
         while True:

@@ -26,7 +26,7 @@ from connectors.kafka.log_reader import as_record, offsets_at, partitions_of, re
 from connectors.kafka.open_transaction import OpenTransactionError, first_open, refuse_open
 from connectors.kafka.producer import AckedProducer, DeliveryFailedError
 from connectors.kafka.publisher import LeadPublisher
-from connectors.kafka.transaction import TransactionalProducer
+from connectors.kafka.transaction import FencedError, TransactionalProducer
 from schemas.record import KafkaRecord
 from schemas.topics import DEAD_LETTER_BYTES
 from streams.engine.exits import Exit, exit_of
@@ -188,6 +188,34 @@ def test_a_worker_that_is_not_told_of_open_transactions_stops_for_kafka_s_sake()
         with pytest.raises(KafkaException) as stopped:
             first_open(address, "any", 0, seconds=0.3)
     assert exit_of(stopped.value) is Exit.KAFKA
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("finds_out", ["as it commits", "as it waits for room"])
+def test_who_is_fenced_is_told_so_and_lets_go_in_silence(
+    kafka_bootstrap: str, new_topic: NewTopic, finds_out: str
+) -> None:
+    topic = new_topic()
+    first = TransactionalProducer(kafka_bootstrap, topic, **{"queue.buffering.max.messages": 1})
+    first.fence()
+    first.begin()
+    first.produce(topic, b"k", b"of the first", partition=0)
+    wait_until(lambda: first_open(kafka_bootstrap, topic, 0) is not None, "the record is written", 10)
+    second = TransactionalProducer(kafka_bootstrap, topic)
+    second.fence()
+    if finds_out == "as it commits":
+        with pytest.raises(FencedError):
+            first.commit()
+    else:
+        first.produce(topic, b"k", b"sent", partition=0)
+        with pytest.raises(FencedError):
+            first.produce(topic, b"k", b"no room until that is acknowledged", partition=0)
+    first.close()
+    second.begin()
+    second.produce(topic, b"k", b"of the second", partition=0)
+    assert second.commit()
+    second.close()
+    assert [record.value for record in everything(kafka_bootstrap, topic)] == [b"of the second"]
 
 
 def test_offsets_of_a_moment(kafka_bootstrap: str, new_topic: NewTopic) -> None:
