@@ -51,7 +51,7 @@ def relations() -> list[Relation]:
             table = tables[added[1]]
             tables[table.name] = replace(table, columns=(*table.columns, *_columns(statement)))
         elif altered := _ALTERED.match(statement):
-            said = {name: text.replace("''", "'") for name, text in _COMMENTED.findall(statement)}
+            said = {name: _unquoted(text) for name, text in _COMMENTED.findall(statement)}
             tables[altered[1]] = _commented(tables[altered[1]], said)
     return sorted((_relation(view.sql) for view in views()), key=lambda one: one.name) + sorted(
         tables.values(), key=lambda one: one.name
@@ -99,7 +99,7 @@ def _relation(sql: str) -> Relation:
     assert found is not None  # noqa: S101  # a file of another kind would be no table and no view
     head, _, tail = sql.partition("\n)")
     about = _COMMENT.findall(tail)
-    return Relation(found[1], about[-1].replace("''", "'") if about else "", tuple(_columns(head)))
+    return Relation(found[1], _unquoted(about[-1]) if about else "", tuple(_columns(head)))
 
 
 def _columns(sql: str) -> Iterator[Column]:
@@ -113,5 +113,9 @@ def _commented(table: Relation, said: Mapping[str, str]) -> Relation:
 
 def _column(match: re.Match[str]) -> Column:
     said = _COMMENT.search(match["rest"])
-    comment = said[1].replace("''", "'") if said else ""
+    comment = _unquoted(said[1]) if said else ""
     return Column(match["name"], match["type"], comment.replace("|", "\\|"))
+
+
+def _unquoted(text: str) -> str:
+    return text.replace("''", "'")

@@ -9,8 +9,9 @@ import shutil
 from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
+from kit.door import free_port
 from kit.events import MOMENT, event, record_of
-from kit.sink_world import embedded, free_port
+from kit.sink_world import embedded
 from kit.written_tables import WrittenTables
 
 from schemas.events import LeadUnrouted

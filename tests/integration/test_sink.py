@@ -15,9 +15,10 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 from confluent_kafka import Consumer, TopicPartition
+from kit.door import free_port
 from kit.events import DETAILS, event, record_of
 from kit.full_stack import wait_until
-from kit.sink_world import World, embedded, free_port, running, sharing, unrouted, watched
+from kit.sink_world import World, embedded, running, sharing, unrouted, watched
 from kit.written_tables import WrittenTables
 
 from connectors.kafka import clients, topic_admin

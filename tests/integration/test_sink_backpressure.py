@@ -11,8 +11,9 @@ from subprocess import Popen
 from typing import Any
 
 import pytest
+from kit.door import free_port
 from kit.full_stack import wait_until
-from kit.sink_world import World, embedded, free_port, members, running, unrouted, watched
+from kit.sink_world import World, embedded, members, running, unrouted, watched
 
 from schemas.events import LeadUnrouted
 from warehouse.client import connect

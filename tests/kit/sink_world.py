@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -178,12 +177,6 @@ def running(sink: Sink) -> Iterator[threading.Thread]:
         assert not thread.is_alive(), "the sink does not stop"
     if failed:
         raise failed[0]
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def unrouted(count: int, **changes: Any) -> list[Event]:

@@ -14,7 +14,8 @@ from warehouse.embedded.analyst import Analyst
 from warehouse.embedded.errors import READONLY, UNKNOWN_SETTING, ClickHouseError
 from warehouse.embedded.external import ExternalTable, provided
 from warehouse.embedded.sessions import SessionTerms
-from warehouse.embedded.statement import Statement, quote, verb
+from warehouse.embedded.statement import Statement, verb
+from warehouse.quoting import quote
 
 if TYPE_CHECKING:
     from chdb.state.sqlitelike import Connection

@@ -18,7 +18,8 @@ from warehouse.embedded.deduplication import forget_unnamed
 from warehouse.embedded.errors import BAD_ARGUMENTS, INCORRECT_DATA, ClickHouseError
 from warehouse.embedded.sessions import Sessions, SessionTerms
 from warehouse.embedded.spool import spooled
-from warehouse.embedded.statement import Statement, quote, verb
+from warehouse.embedded.statement import Statement, verb
+from warehouse.quoting import quote
 
 if TYPE_CHECKING:
     from chdb.state.sqlitelike import Connection

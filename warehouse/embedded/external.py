@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from warehouse.embedded.errors import BAD_ARGUMENTS, ClickHouseError
 from warehouse.embedded.multipart import Part
 from warehouse.embedded.spool import spooled
-from warehouse.embedded.statement import quote
+from warehouse.quoting import quote
 
 if TYPE_CHECKING:
     from chdb.state.sqlitelike import Connection

@@ -127,11 +127,6 @@ def quoted_names(sql: bytes) -> list[bytes]:
     return [token.text for token in _tokens(sql) if token.kind is _Kind.NAME and token.text.endswith(_QUOTES)]
 
 
-def quote(value: str, mark: str = "'") -> str:
-    """A literal of SQL, or a name with backticks for ``mark``."""
-    return mark + value.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark
-
-
 def _parse(text: bytes) -> Statement:
     if _is_blank(text):
         raise ClickHouseError(SYNTAX_ERROR, "Syntax error: Empty query. (SYNTAX_ERROR)")

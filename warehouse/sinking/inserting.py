@@ -15,6 +15,7 @@ from clickhouse_connect.driver.exceptions import Error, OperationalError
 from confluent_kafka import KafkaError, KafkaException
 
 from schemas.record import KafkaRecord, Record
+from warehouse.quoting import quote
 from warehouse.sinking.abandoned import AbandonedError
 from warehouse.sinking.failures import Failure, failure_of
 from warehouse.sinking.intake import Batch
@@ -23,7 +24,7 @@ from warehouse.sinking.plans import Part, Pending, Plan
 from warehouse.sinking.recovery import Action, Decision, Place, derived_token, recover
 from warehouse.sinking.sunk_topics import SunkTopics
 from warehouse.tables.body import REFUSED, fault_of
-from warehouse.tables.statement import quoted, statement_of
+from warehouse.tables.statement import statement_of
 from warehouse.tables.table import OFFSET, PARTITION, PLACE, TOPIC, Entry, Table
 
 log = structlog.get_logger(__name__)
@@ -52,16 +53,26 @@ class UnreadError(Exception):
 
 @dataclass(slots=True)
 class _Work:
-    """A batch on its way, with what other members have of it. ``read``: its values were looked at here, not only by
-    ClickHouse. ``alone``: no insert of it is under way. ``refused`` are records that a table did not take."""
+    """A batch on its way, with what other members have of it. ``alone``: no insert of it is under way. ``refused`` are
+    records that a table did not take. ``read``: the values of its ``entries`` were looked at here, not only by
+    ClickHouse."""
 
     pending: Pending
     records: tuple[KafkaRecord, ...]
     abandoned: threading.Event
     fresh: bool
-    read: bool
     alone: bool = False
     refused: dict[Place, Record] = field(default_factory=dict)
+    read: bool = field(init=False)
+    entries: list[Entry] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.look(thoroughly=not self.fresh)
+
+    def look(self, *, thoroughly: bool) -> None:
+        """Find the records that cannot be read. ``thoroughly``: by what they hold, which ClickHouse reads otherwise."""
+        self.read = thoroughly
+        self.entries = [(record, fault_of(record, thoroughly=thoroughly)) for record in self.records]
 
     @property
     def plan(self) -> Plan:
@@ -132,14 +143,12 @@ class Writer:
             SinkStoppedError: ClickHouse does not take it, and trying again would not help.
         """
         work = self._gather(batch)
-        entries = _entries(work)
         for table in self._tables:
             try:
-                self._write_table(work, table, table.entries(entries) + table.stand_ins(work.refused.values()))
+                self._write_table(work, table)
             except UnreadError:
-                work.read = True
-                entries = _entries(work)
-                self._write_table(work, table, table.entries(entries) + table.stand_ins(work.refused.values()))
+                work.look(thoroughly=True)
+                self._write_table(work, table)
 
     def doubt(self, batch: str) -> None:
         """Say, once, that materialized views may lack a batch."""
@@ -158,7 +167,7 @@ class Writer:
                 records = tuple(sorted((*records, *others), key=_place))
         if not pending.whole and pending.awaits is None:  # and what others have of it nobody completes
             self.doubt(pending.plan.batch)
-        return _Work(pending, records, batch.abandoned, batch.fresh, read=not batch.fresh)
+        return _Work(pending, records, batch.abandoned, batch.fresh)
 
     def _read_others(self, batch: Batch) -> list[KafkaRecord] | None:
         pause, since = FIRST_PAUSE_SECONDS, time.monotonic()
@@ -175,7 +184,8 @@ class Writer:
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
         raise AbandonedError
 
-    def _write_table(self, work: _Work, table: Table, entries: list[Entry]) -> None:
+    def _write_table(self, work: _Work, table: Table) -> None:
+        entries = table.entries(work.entries) + table.stand_ins(work.refused.values())
         if not entries:
             return
         sure, again, pause = work.fresh, False, FIRST_PAUSE_SECONDS
@@ -238,7 +248,7 @@ class Writer:
         before that may come after all, under a token that is not ours."""
         if work.alone:
             return
-        names = f"Settings['log_comment'] = {quoted(work.plan.batch)} AND query_kind = 'Insert'"
+        names = f"Settings['log_comment'] = {quote(work.plan.batch)} AND query_kind = 'Insert'"
         self._client.query("SELECT 1")  # it answers, so what had reached it while it did not begins now
         pause = ARRIVAL_SECONDS
         while True:
@@ -251,7 +261,7 @@ class Writer:
 
     def _present(self, plan: Plan, table: Table) -> frozenset[Place]:
         where = " OR ".join(
-            f"({TOPIC} = {quoted(part.topic)} AND {PARTITION} = {part.partition}"
+            f"({TOPIC} = {quote(part.topic)} AND {PARTITION} = {part.partition}"
             f" AND {OFFSET} BETWEEN {part.first} AND {part.last}"
             f" AND ingested_at >= {self._topics.since(part.topic, part.topic_id)})"
             for part in plan.parts
@@ -304,10 +314,6 @@ class Writer:
 
     def _name(self, table: Table) -> str:
         return f"{self._database}.{table.name}"
-
-
-def _entries(work: _Work) -> list[Entry]:
-    return [(record, fault_of(record, thoroughly=work.read)) for record in work.records]
 
 
 def _place(record: Record) -> Place:

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, Final
 
 from schemas.avro_schema import schema_of
+from warehouse.quoting import quote
 from warehouse.tables.avro_file import AvroFile, Row, clickhouse_type
 from warehouse.tables.table import OFFSET, PARTITION, TOPIC, UNREADABLE, Columns, Source, Table, Unreadable, slot_of
 
@@ -59,7 +60,7 @@ class Statement:
             f"SELECT {shown}\n"
             f"FROM (\n  SELECT\n    {made}\n"
             f"  FROM (\n    SELECT {self._decoded()}\n"
-            f"    FROM input({quoted(self._file.structure)})\n  )\n)\n"
+            f"    FROM input({quote(self._file.structure)})\n  )\n)\n"
             f"{where}SETTINGS {_SETTINGS}\n"
             "FORMAT Avro\n"
         )
@@ -71,7 +72,7 @@ class Statement:
         place = f"{PARTITION} + throwIf(_mark != _end, 'a value is not what its schema says') AS {PARTITION}"
         parts = [place, "_mark", "_run", f"multiIf({number}, 0) AS _slot"]
         if fields:
-            row = quoted(f"Array(Tuple({', '.join(f'{name} {of}' for name, of in fields.items())}))")
+            row = quote(f"Array(Tuple({', '.join(f'{name} {of}' for name, of in fields.items())}))")
             own = ", ".join(f"CAST({slot}, {row})" for slot in self._slots)
             parts.append(f"arrayConcat({own})[1] AS r")
         parts += [
@@ -80,7 +81,7 @@ class Statement:
             if (made := [*_of_event(self._of[slot].columns).values(), *_check(self._of[slot])])
         ]
         if self._table.element:
-            of = quoted(f"Array({self._table.element})")
+            of = quote(f"Array({self._table.element})")
             each = ", ".join(
                 f"arrayFlatten(arrayMap(e -> CAST({_each(self._of[slot])}, {of}), {slot}))" for slot in self._slots
             )
@@ -140,7 +141,7 @@ def _source(table: Table, slot: str) -> Source | Unreadable:
 
 def _own(source: Source | Unreadable, name: str) -> str | None:
     if name == TOPIC and isinstance(source, Source):
-        return quoted(source.topic)
+        return quote(source.topic)
     return source.columns.get(name)
 
 
@@ -180,8 +181,3 @@ def _fields(table: Table) -> Mapping[str, str]:
 def _types(schema: dict[str, Any]) -> dict[str, str]:
     known: dict[str, str] = {}
     return {field["name"]: clickhouse_type(field["type"], known) for field in schema["fields"]}
-
-
-def quoted(text: str) -> str:
-    """A string literal."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

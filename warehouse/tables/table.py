@@ -79,8 +79,7 @@ class Table:
     @cached_property
     def topics(self) -> frozenset[str]:
         """The topics whose records may have rows here."""
-        told = frozenset[str]() if self.unreadable is None else self.unreadable.topics
-        return frozenset(self._by_topic) | told
+        return frozenset(self._by_topic) | self._told
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -90,12 +89,12 @@ class Table:
 
     def entries(self, entries: Iterable[Entry]) -> list[Entry]:
         """Those that may have rows here."""
-        known, told = self._by_topic, frozenset[str]() if self.unreadable is None else self.unreadable.topics
+        known, told = self._by_topic, self._told
         return [entry for entry in entries if entry[0].topic in (told if entry[1] else known)]
 
     def stand_ins(self, refused: Iterable[Record]) -> list[Entry]:
         """Entries that tell of records of which this table has no rows of their own, and which another has refused."""
-        told = frozenset[str]() if self.unreadable is None else self.unreadable.topics - self._by_topic.keys()
+        told = self._told - self._by_topic.keys()
         return [(record, REFUSED) for record in refused if record.topic in told]
 
     def rows(self, entries: Iterable[Entry]) -> list[Row]:
@@ -112,6 +111,10 @@ class Table:
             run = run_of(record.headers) if record.headers else 0
             made.append((record.partition, record.offset, run, slot, body))
         return made
+
+    @cached_property
+    def _told(self) -> frozenset[str]:
+        return frozenset() if self.unreadable is None else self.unreadable.topics
 
     @cached_property
     def _by_topic(self) -> dict[str, tuple[str, Callable[[Record], bytes]]]:

@@ -23,12 +23,12 @@ from confluent_kafka import TopicPartition
 from connectors.kafka import clients, topic_admin
 from connectors.kafka.lag import lag_of
 from connectors.kafka.log_bounds import bounds_of
+from kit.door import free_port
 from kit.events import MOMENT, event
 from kit.full_stack import wait_until
 from kit.sink_crashes import armed, cuts
 from kit.sink_crashes.faults import SIGNALS, Fault, Kind, Point
 from kit.sink_crashes.verdict import MODELS, Outcome, judge, view_of, watch
-from kit.sink_world import free_port
 from schemas.codec import encode
 from schemas.topics import CATALOGUE
 from warehouse.client import connect

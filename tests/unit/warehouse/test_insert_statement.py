@@ -10,10 +10,11 @@ import pytest
 from schemas import topics
 from schemas.events import Event, LeadClaim
 from schemas.messages import MODELS
+from warehouse.quoting import quote
 from warehouse.sinking.tables import SUNK_TOPICS, TABLES
 from warehouse.tables.contacts import CONTACTS
 from warehouse.tables.lead_events import DESCRIBED, LEAD_EVENTS
-from warehouse.tables.statement import quoted, statement_of
+from warehouse.tables.statement import statement_of
 from warehouse.tables.table import PLACE, UNREADABLE, Table, slot_of
 
 
@@ -70,4 +71,4 @@ def test_contacts_looks_for_the_erased_in_its_own_database() -> None:
 
 
 def test_a_literal_ends_where_it_should() -> None:
-    assert quoted("it's \\") == r"'it\'s \\'"
+    assert quote("it's \\") == r"'it\'s \\'"
