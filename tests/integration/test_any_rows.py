@@ -145,7 +145,7 @@ def assert_said(row: Row, said: Feedback) -> None:
     for name in ("source", "vertical", "campaign", "buyer"):
         assert row[name] == label_of(getattr(said, name))
     reason = said.reason or ""
-    assert row["reason"] == (label_of(reason) or (FREE_TEXT if reason.strip(" ") else ""))
+    assert row["reason"] == (label_of(reason) or (FREE_TEXT if reason.strip() else ""))
     assert row["release"] == (said.release if re.fullmatch("[0-9a-f]{1,64}", said.release) else "")
 
 

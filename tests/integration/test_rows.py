@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
@@ -41,6 +42,7 @@ EVENTS = tuple(DETAILS)
 ABOUT_LEADS = sorted(LEAD_EVENTS.topics)
 WRITTEN_AT = 1_700_000_000_000
 LETTER = DeadLetter("leads", 1, 5, WRITTEN_AT, "validation", "value.not_json", "", "1", UUID(int=9), 2, 1000)
+SPACES = [letter for letter in map(chr, range(sys.maxunicode + 1)) if letter.isspace()]
 UNREAD = {*(reason.value for reason in Reason), NOT_EVENT, REFUSED}
 
 
@@ -111,16 +113,18 @@ def test_what_a_buyer_says_is_told_by_names_and_codes(told: Told) -> None:
         event(Feedback).model_copy(update={**words, "reason": "Ann Doe says 415 555 0100", "release": "Ann"}),
         event(Feedback).model_copy(update={"reason": "4155550100"}),
         event(Feedback).model_copy(update={"reason": "  "}),
+        event(Feedback).model_copy(update={"reason": "".join(SPACES)}),
+        event(Feedback).model_copy(update={"reason": "\x00"}),
     ]
     placed = told.write(map(record_of, said))
     in_events, in_feedback = told.events(placed), [row for (row,) in told.rows("feedback", placed)]
     for rows in (in_events, in_feedback):
-        assert [row["reason"] for row in rows] == ["wrong_number", FREE_TEXT, FREE_TEXT, ""]
+        assert [row["reason"] for row in rows] == ["wrong_number", FREE_TEXT, FREE_TEXT, "", "", FREE_TEXT]
         assert [rows[1][name] for name in ("vertical", "buyer", "campaign", "release")] == [""] * 4
         assert [rows[0][name] for name in ("buyer", "campaign", "release")] == [
             said[0].buyer, said[0].campaign, said[0].release,
         ]  # fmt: skip
-    kinds = ["return", "", "return", "return"]
+    kinds = ["return", "", *["return"] * 4]
     assert [row["outcome"] for row in in_events] == [row["kind"] for row in in_feedback] == kinds
 
 
@@ -128,6 +132,7 @@ def test_clickhouse_knows_a_label_as_python_does(told: Told) -> None:
     chance = random.Random(3)
     texts = ["".join(chance.choices("aZ0_.- é\n\t\r\x00", k=chance.randrange(7))) for _ in range(300)]
     texts += [letter * size for letter in "a1" for size in (61, 62, 63, 64)]
+    texts += [f"{space}acme{space}" for space in SPACES]
     texts += ["1" * 62 + "a", " 3rd-party.net\n", "acme", "a b", "_a", "-a", ".a", "a_.-"]
     validated = [event(LeadValidated, source=text) for text in texts]
     for table in ("lead_events", "deliveries", "feedback"):

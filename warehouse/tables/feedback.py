@@ -9,7 +9,7 @@ from typing import Final
 
 from schemas.events import Feedback
 from warehouse.tables.body import event_body
-from warehouse.tables.table import ATTEMPT, IN_TIME, RUN, SOURCE, Source, Table, is_money, is_text, label, own
+from warehouse.tables.table import ATTEMPT, IN_TIME, RUN, SOURCE, Source, Table, is_blank, is_money, is_text, label, own
 
 FREE_TEXT: Final = "reason.free_text"
 """The reason where a buyer gives none of its codes, but words."""
@@ -20,7 +20,7 @@ def said(event: str) -> dict[str, str]:
     names = {name: label(f"{event}.{name}") for name in ("vertical", "campaign", "buyer")}
     reason = f"ifNull({event}.reason, '')"
     return names | {
-        "reason": f"multiIf(empty(trimBoth({reason})), '', empty({label(reason)}), '{FREE_TEXT}', {label(reason)})",
+        "reason": f"multiIf({is_blank(reason)}, '', empty({label(reason)}), '{FREE_TEXT}', {label(reason)})",
         "release": f"if(match({event}.release, '^[0-9a-f]{{1,64}}$'), {event}.release, '')",
     }
 

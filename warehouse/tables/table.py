@@ -132,11 +132,20 @@ IN_TIME: Final = tuple(
 """Within what ClickHouse's DateTime64 holds."""
 
 
+_SPACE: Final = r"[\\t-\\r\\x1c-\\x20\\x85\\p{Z}]*"
+"""What Python's ``str.strip`` takes away: more than RE2's ``\\s``."""
+
+
 def label(text: str) -> str:
     """The SQL of a text as :func:`schemas.raw_lead.label_of` gives it: what does not look like a name might be personal
     data, and is nothing."""
-    name = r"'^\\s*([A-Za-z0-9][A-Za-z0-9_.-]{0,62})\\s*$'"
+    name = f"'^{_SPACE}([A-Za-z0-9][A-Za-z0-9_.-]{{0,62}}){_SPACE}$'"
     return f"if(match({text}, '[A-Za-z]'), extract({text}, {name}), '')"
+
+
+def is_blank(text: str) -> str:
+    """The SQL of whether a text is nothing but space, as Python's ``str.strip`` sees it."""
+    return f"match({text}, '^{_SPACE}$')"
 
 
 SOURCE: Final = label("r.source")
