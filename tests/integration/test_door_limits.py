@@ -126,6 +126,33 @@ def test_an_upload_that_takes_its_time_is_taken(door: Guarded) -> None:
     door.value("TRUNCATE TABLE trickled")
 
 
+def test_more_connections_than_may_be_open_are_refused(tmp_path: Path) -> None:
+    most = 5
+    with running(tmp_path / "db", tmp_path / "ready", "--connections", str(most)) as server, ExitStack() as stack:
+
+        def opened() -> socket.socket:
+            return stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+
+        def served() -> bool:
+            try:
+                return server.send("SELECT 1").status == 200
+            except ConnectionError:  # refused before the request was sent
+                return False
+
+        idle = [opened() for _ in range(most)]
+        for _ in range(3):
+            refusal = everything(opened())
+            assert refusal.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nx-clickhouse-exception-code: 202\r\n" in refusal
+            assert b"\r\n\r\nCode: 202. DB::Exception: Too many open connections. Maximum: 5." in refusal
+        idle[0].sendall(b"GET /?query=SELECT%201 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert answer_of(idle[0]) == (200, b"1\n")  # who is in is served
+        for connection in idle:
+            connection.close()
+        while not served():
+            pass  # until the server has seen them go
+
+
 @pytest.mark.parametrize(("beginning", "endless"), [(b"", b"P"), (b"POST / HTTP/1.1\r\nHost: a\r\n", b"X: y\r\n")])
 def test_headers_that_do_not_come_end_the_connection(door: Guarded, beginning: bytes, endless: bytes) -> None:
     started = time.monotonic()

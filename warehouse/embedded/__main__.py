@@ -21,7 +21,7 @@ import uvicorn
 
 from schemas.settings import Settings
 from warehouse.embedded import tokens
-from warehouse.embedded.arrival import in_time
+from warehouse.embedded.arrival import arriving
 from warehouse.embedded.audit import Audit
 from warehouse.embedded.door import LOOPBACK_HOSTS, Door, Limits
 from warehouse.embedded.engine import Engine, FolderInUseError
@@ -61,6 +61,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--host", default="127.0.0.1", help="any but loopback needs tokens")
     parser.add_argument("--threads", type=int, default=Limits().threads, help="statements that run at once")
+    parser.add_argument(
+        "--connections", type=int, default=Limits().connections, help="open at once; others are refused"
+    )
     parser.add_argument("--requests", type=int, default=Limits().requests, help="requests in hand; others are refused")
     parser.add_argument(
         "--max-body-bytes",
@@ -127,6 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
     settler = Settler(engine, settings.clickhouse_database, options.settle_seconds)
     limits = Limits(
         threads=options.threads,
+        connections=options.connections,
         requests=options.requests,
         body_bytes=options.max_body_bytes,
         body_seconds=options.body_seconds,
@@ -135,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     host = f"[{options.host}]" if ":" in options.host else options.host
     config = uvicorn.Config(
         Door(engine, limits, opened_by, audit, settings.clickhouse_database).application(),
-        http=in_time(limits.body_seconds),
+        http=arriving(limits.connections, limits.body_seconds),
         log_config=None,
         log_level="warning",
         access_log=False,

@@ -1,7 +1,8 @@
-"""How long a request may take to come, before and after the door looks at it.
+"""How many connections may be open, and how long a request may take to come before and after the door looks at it.
 
 The door reads in time the body of a request that it takes. It never sees headers that trickle, and does not read the
-body of a request that it refused; each would hold a connection, and so a file of the process, for ever.
+body of a request that it refused; each would hold a connection for ever. A connection is a file of the process, and the
+engine needs files for its own.
 """
 
 from __future__ import annotations
@@ -12,26 +13,38 @@ from typing import Any, Final
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from warehouse.embedded.errors import TOO_MANY_SIMULTANEOUS_QUERIES, ClickHouseError
+
 HEAD_SECONDS: Final = 30.0
 # The door is the first to give a body up, since it says so.
 _LATER_SECONDS: Final = 5.0
 
 
-def in_time(body_seconds: float) -> type[H11Protocol]:
-    """uvicorn's HTTP, which ends a connection whose headers take more than HEAD_SECONDS, or whose body takes longer
-    than the ``body_seconds`` that the door waits for one."""
+def arriving(connections: int, body_seconds: float) -> type[H11Protocol]:
+    """uvicorn's HTTP, which refuses more than so many connections at once, and ends one whose headers take more than
+    HEAD_SECONDS, or whose body takes longer than the ``body_seconds`` that the door waits for one."""
+    too_many = _refusal(
+        ClickHouseError(
+            TOO_MANY_SIMULTANEOUS_QUERIES,
+            f"Too many open connections. Maximum: {connections}. (TOO_MANY_SIMULTANEOUS_QUERIES)",
+        )
+    )
     limits = {
         h11.IDLE: min(HEAD_SECONDS, body_seconds),
         h11.SEND_BODY: body_seconds + _LATER_SECONDS,
     }
 
-    class InTime(H11Protocol):
+    class Arriving(H11Protocol):
         _phase: Any = None
         _clock: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._watch()
+            if len(self.connections) > connections:
+                transport.write(too_many)
+                transport.close()
+            else:
+                self._watch()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
@@ -55,4 +68,14 @@ def in_time(body_seconds: float) -> type[H11Protocol]:
             if self._clock is not None:
                 self._clock.cancel()
 
-    return InTime
+    return Arriving
+
+
+def _refusal(error: ClickHouseError) -> bytes:
+    """The whole answer, before there is a request."""
+    body = f"{error}\n".encode()
+    head = (
+        f"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=UTF-8\r\n"
+        f"content-length: {len(body)}\r\nx-clickhouse-exception-code: {error.code}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body

@@ -42,11 +42,13 @@ _METHODS: Final = ("GET", "HEAD", "POST", "OPTIONS")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``threads`` statements run at once, ``requests`` are in hand; a body is at most ``body_bytes``, also decoded, and
-    comes within ``body_seconds``. An admin's query ends after ``query_seconds``, 0 for never, unless it says otherwise.
+    """``threads`` statements run at once, ``requests`` are in hand, ``connections`` open; a body is at most
+    ``body_bytes``, also decoded, and comes within ``body_seconds``. An admin's query ends after ``query_seconds``, 0
+    for never, unless it says otherwise.
     """
 
     threads: int = 16
+    connections: int = 1000
     requests: int = 100
     body_bytes: int = 512 << 20
     body_seconds: float = 120.0
