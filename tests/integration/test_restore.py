@@ -100,8 +100,8 @@ class Counters:
     def written(self) -> int:
         return sum(1 for partition in range(PARTITIONS) for _ in self.read(self.output, partition))
 
-    def ends(self, topic: str) -> int:
-        return sum(log_bounds(self.bootstrap, topic, partition)[1] for partition in range(PARTITIONS))
+    def ends(self, topic: str) -> list[int]:
+        return [log_bounds(self.bootstrap, topic, partition)[1] for partition in range(PARTITIONS)]
 
     def read(self, topic: str, partition: int) -> Iterator[Any]:
         for batch in read_range(self.bootstrap, topic, partition):
@@ -154,11 +154,12 @@ def test_a_killed_worker_restores_the_tail_and_counts_on(counters: Counters) -> 
     with counters.worker("first") as process:
         counters.until_written(6_000, "the first worker")
         counters.send(60_000)
-        wait_until(lambda: counters.ends(counters.output) > 15_000, "the first worker is in the middle")
+        # Each of its logs is long enough for a tail to be little of it.
+        wait_until(lambda: min(counters.ends(counters.changelog)) > 2_200, "the first worker is in the middle")
         process.kill()
         process.wait()
     assert counters.written() < counters.sent
-    ends = [log_bounds(counters.bootstrap, counters.changelog, partition)[1] for partition in range(PARTITIONS)]
+    ends = counters.ends(counters.changelog)
     with counters.worker("second") as process:
         counters.until_written(counters.sent, "the second worker")
         process.terminate()
@@ -167,7 +168,6 @@ def test_a_killed_worker_restores_the_tail_and_counts_on(counters: Counters) -> 
     for partition, end in enumerate(ends):
         line = restored[partition]
         # At most the step that was under way is missing from the store: a thousand records and their position.
-        assert line["from_offset"] > 1_000
         assert line["records"] <= 1_001
         assert end - line["from_offset"] <= 1_100
     assert counters.events("second", "state thrown away, restoring all of it") == []
