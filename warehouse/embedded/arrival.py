@@ -14,6 +14,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from warehouse.embedded.errors import TOO_MANY_SIMULTANEOUS_QUERIES, ClickHouseError
+from warehouse.embedded.exchange import failure
 
 HEAD_SECONDS: Final = 30.0
 # The door is the first to give a body up, since it says so.
@@ -23,11 +24,9 @@ _LATER_SECONDS: Final = 5.0
 def arriving(connections: int, body_seconds: float) -> type[H11Protocol]:
     """uvicorn's HTTP, which refuses more than so many connections at once, and ends one whose headers take more than
     HEAD_SECONDS, or whose body takes longer than the ``body_seconds`` that the door waits for one."""
-    too_many = _refusal(
-        ClickHouseError(
-            TOO_MANY_SIMULTANEOUS_QUERIES,
-            f"Too many open connections. Maximum: {connections}. (TOO_MANY_SIMULTANEOUS_QUERIES)",
-        )
+    too_many = ClickHouseError(
+        TOO_MANY_SIMULTANEOUS_QUERIES,
+        f"Too many open connections. Maximum: {connections}. (TOO_MANY_SIMULTANEOUS_QUERIES)",
     )
     limits = {
         h11.IDLE: min(HEAD_SECONDS, body_seconds),
@@ -41,8 +40,7 @@ def arriving(connections: int, body_seconds: float) -> type[H11Protocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             if len(self.connections) > connections:
-                transport.write(too_many)
-                transport.close()
+                self._refuse()
             else:
                 self._watch()
 
@@ -53,6 +51,15 @@ def arriving(connections: int, body_seconds: float) -> type[H11Protocol]:
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop()
             super().connection_lost(exc)
+
+        def _refuse(self) -> None:
+            """Answer, and end the connection, before there is a request."""
+            answer = failure(too_many, query_id="")
+            headers = [*answer.raw_headers, (b"connection", b"close")]
+            head = h11.Response(status_code=503, reason=b"Service Unavailable", headers=headers)
+            for event in (head, h11.Data(bytes(answer.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event))
+            self.transport.close()
 
         def _watch(self) -> None:
             """Have the clock run while the client is the one to send; what it sends does not set it back."""
@@ -69,13 +76,3 @@ def arriving(connections: int, body_seconds: float) -> type[H11Protocol]:
                 self._clock.cancel()
 
     return Arriving
-
-
-def _refusal(error: ClickHouseError) -> bytes:
-    """The whole answer, before there is a request."""
-    body = f"{error}\n".encode()
-    head = (
-        f"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=UTF-8\r\n"
-        f"content-length: {len(body)}\r\nx-clickhouse-exception-code: {error.code}\r\nconnection: close\r\n\r\n"
-    )
-    return head.encode() + body
