@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from warehouse.embedded.errors import (
+    CANNOT_SCHEDULE_TASK,
     INVALID_SESSION_TIMEOUT,
     SESSION_IS_LOCKED,
     SESSION_NOT_FOUND,
-    TOO_MANY_SIMULTANEOUS_SESSIONS,
     ClickHouseError,
 )
 
@@ -116,7 +116,7 @@ class Sessions:
         idle = [key for key, session in self._sessions.items() if not session.busy]
         if not idle:
             raise ClickHouseError(
-                TOO_MANY_SIMULTANEOUS_SESSIONS,
+                CANNOT_SCHEDULE_TASK,
                 f"Too many sessions at once. Maximum: {self._at_most}. (CANNOT_SCHEDULE_TASK)",
             )
         self._sessions.pop(min(idle, key=lambda key: self._sessions[key].ends)).connection.close()
